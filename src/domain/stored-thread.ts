@@ -1,0 +1,91 @@
+import type { JsonValue } from './json.ts';
+import type { ThreadId } from './ids.ts';
+import type { GitInfo, HistoryMode, MemoryMode, SessionMeta } from './session-meta.ts';
+import type { ThreadFacts } from './thread-facts.ts';
+
+/** What a store knows of a thread without reading its history. */
+export interface StoredThread {
+  readonly id: ThreadId;
+  readonly sessionId: string;
+  readonly forkedFromId: ThreadId | null;
+  readonly parentThreadId: ThreadId | null;
+  readonly historyMode: HistoryMode;
+  /** Absolute path of the current rollout; null in stores without local files. */
+  readonly path: string | null;
+  readonly preview: string;
+  readonly firstUserMessage: string;
+  /** Name set by hand; null if there is none. */
+  readonly name: string | null;
+  readonly modelProvider: string;
+  readonly model: string | null;
+  readonly reasoningEffort: string | null;
+  /** Unix ms. */
+  readonly createdAtMs: number;
+  /** Unix ms of the last change to the history. */
+  readonly updatedAtMs: number;
+  /** Unix ms of the last turn's start, else of creation. */
+  readonly recencyAtMs: number;
+  /** Unix ms; null while not archived. */
+  readonly archivedAtMs: number | null;
+  readonly cwd: string;
+  readonly cliVersion: string;
+  readonly originator: string | null;
+  readonly source: JsonValue;
+  readonly threadSource: string | null;
+  readonly agentNickname: string | null;
+  readonly agentRole: string | null;
+  readonly git: GitInfo | null;
+  readonly memoryMode: MemoryMode;
+  readonly approvalPolicy: JsonValue;
+  readonly sandboxPolicy: JsonValue;
+  readonly tokenUsage: JsonValue;
+}
+
+/** What a store adds to the facts of a history to make a {@link StoredThread}. */
+export interface StoredPlace {
+  readonly path: string | null;
+  readonly name: string | null;
+  readonly updatedAtMs: number;
+  readonly archivedAtMs: number | null;
+  /** Provider of threads whose header names none. */
+  readonly defaultModelProvider: string;
+}
+
+/** The stored thread that a header and the facts folded from its history describe. */
+export function storedThread(header: SessionMeta, facts: ThreadFacts, place: StoredPlace): StoredThread {
+  return {
+    id: header.threadId,
+    sessionId: header.sessionId,
+    forkedFromId: header.forkedFromId,
+    parentThreadId: header.parentThreadId,
+    historyMode: header.historyMode,
+    path: place.path,
+    preview: facts.preview,
+    firstUserMessage: facts.firstUserMessage,
+    name: shownName(place.name, facts.preview),
+    modelProvider: facts.modelProvider ?? place.defaultModelProvider,
+    model: facts.model,
+    reasoningEffort: facts.reasoningEffort,
+    createdAtMs: header.createdAtMs,
+    updatedAtMs: place.updatedAtMs,
+    recencyAtMs: facts.recencyAtMs ?? header.createdAtMs,
+    archivedAtMs: place.archivedAtMs,
+    cwd: facts.cwd,
+    cliVersion: header.cliVersion,
+    originator: header.originator,
+    source: header.source,
+    threadSource: header.threadSource,
+    agentNickname: header.agentNickname,
+    agentRole: header.agentRole,
+    git: facts.git,
+    memoryMode: facts.memoryMode,
+    approvalPolicy: facts.approvalPolicy,
+    sandboxPolicy: facts.sandboxPolicy,
+    tokenUsage: facts.tokenUsage,
+  };
+}
+
+/** A name that is blank or says no more than the preview is no name (upstream-behaviour 1.4). */
+export function shownName(name: string | null, preview: string): string | null {
+  return name === null || name.trim() === '' || name === preview ? null : name;
+}

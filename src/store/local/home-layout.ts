@@ -1,0 +1,79 @@
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { dayFoldersOf, renderRolloutFileName, type RolloutFileName } from '../../domain/rollout-file-name.ts';
+
+/** Where things lie in a home (D4): Codex's layout, and one folder of our own. */
+export class HomeLayout {
+  /** Absolute. */
+  readonly home: string;
+
+  constructor(home: string) {
+    this.home = resolve(home);
+  }
+
+  get sessions(): string {
+    return join(this.home, 'sessions');
+  }
+
+  get archivedSessions(): string {
+    return join(this.home, 'archived_sessions');
+  }
+
+  get nameIndex(): string {
+    return join(this.home, 'session_index.jsonl');
+  }
+
+  get nameIndexLock(): string {
+    return join(this.home, 'session_index.jsonl.lock');
+  }
+
+  get writerLocks(): string {
+    return join(this.home, 'thread-writer-locks');
+  }
+
+  /** All that is Skein's own and can be made anew. */
+  get own(): string {
+    return join(this.home, 'skein');
+  }
+
+  get index(): string {
+    return join(this.own, 'index.sqlite');
+  }
+
+  /** Intents of deletions that touch more than one file; see SPEC DEL-4. */
+  get deletions(): string {
+    return join(this.own, 'deletions');
+  }
+
+  activePath(name: RolloutFileName): string {
+    return join(this.sessions, ...dayFoldersOf(name), renderRolloutFileName(name));
+  }
+
+  archivedPath(name: RolloutFileName): string {
+    return join(this.archivedSessions, renderRolloutFileName(name));
+  }
+
+  /** True for a path inside `archived_sessions/`. */
+  isArchived(path: string): boolean {
+    return isInside(this.archivedSessions, path);
+  }
+
+  /** True for a path inside one of the two collections of rollouts. */
+  isCollected(path: string): boolean {
+    return isInside(this.sessions, path) || isInside(this.archivedSessions, path);
+  }
+
+  /** A path as the index keeps it: below the home if it lies there, so that a home can be moved. */
+  toStored(path: string): string {
+    return isInside(this.home, path) ? relative(this.home, path) : path;
+  }
+
+  /** Inverse of {@link toStored}; relative paths are below the home. */
+  fromStored(path: string): string {
+    return isAbsolute(path) ? path : join(this.home, path);
+  }
+}
+
+function isInside(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
+}

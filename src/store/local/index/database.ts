@@ -1,0 +1,120 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import Database from 'better-sqlite3';
+import { messageOf } from '../../../domain/errors.ts';
+import { DIRECTORY_MODE } from '../files.ts';
+import { INDEX_VERSION, SCHEMA } from './schema.ts';
+
+export type IndexDatabase = Database.Database;
+
+export interface OpenedDatabase {
+  readonly database: IndexDatabase;
+  /** Why the index that was there could not be used; it was set aside and is being rebuilt. */
+  readonly setAside?: string;
+  /** True if the index lives in memory because its folder cannot be written. */
+  readonly isInMemory: boolean;
+}
+
+/** A lock on the index that lasts longer than this means that it is not ours to wait for. */
+const BUSY_TIMEOUT_MS = 1_000;
+
+/** Set-aside indexes are kept for a look, not for ever. */
+const KEPT_SET_ASIDE = 2;
+
+/**
+ * Opens the index, whatever state it is in (D7, F14): a missing one is made, a corrupt, locked, truncated or
+ * differently versioned one is set aside and made anew, and if the folder can't be written it lives in memory.
+ * Never fails for a reason that lies in the file.
+ */
+export function openDatabase(path: string): OpenedDatabase {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+    return { database: openVersioned(path), isInMemory: false };
+  } catch (first) {
+    const reason = messageOf(first);
+    try {
+      setAside(path);
+      return { database: openVersioned(path), setAside: reason, isInMemory: false };
+    } catch {
+      return { database: openVersioned(':memory:'), setAside: reason, isInMemory: true };
+    }
+  }
+}
+
+function openVersioned(path: string): IndexDatabase {
+  const database = new Database(path, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    // WAL: readers and the writer do not wait for each other. NORMAL: a lost tail is found again in the files.
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = NORMAL');
+    database.pragma('journal_size_limit = 67108864');
+    database.pragma('temp_store = MEMORY');
+    const version = database.pragma('user_version', { simple: true });
+    if (version === 0 && isEmpty(database)) create(database);
+    else if (version !== INDEX_VERSION) throw new Error(`index has version ${String(version)}, not ${INDEX_VERSION}`);
+    else assertUsable(database);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function isEmpty(database: IndexDatabase): boolean {
+  return database.prepare('SELECT count(*) AS count FROM sqlite_schema').pluck().get() === 0;
+}
+
+function create(database: IndexDatabase): void {
+  database.transaction(() => {
+    database.exec(SCHEMA);
+    database.pragma(`user_version = ${INDEX_VERSION}`);
+  })();
+}
+
+/**
+ * Takes a write lock and touches each table: finds foreign locks and broken headers at once. Damage further in
+ * shows when it is read, and sets the index aside then; looking through all of it here would delay every start.
+ */
+function assertUsable(database: IndexDatabase): void {
+  database.exec('BEGIN IMMEDIATE; ROLLBACK');
+  for (const table of ['rollouts', 'threads', 'names', 'turns', 'items', 'facts']) {
+    database.prepare(`SELECT * FROM ${table} LIMIT 1`).get();
+  }
+}
+
+/** True for an error that says that the database file itself is no good. */
+export function isDamage(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return (
+    typeof code === 'string' &&
+    (code.startsWith('SQLITE_CORRUPT') || code.startsWith('SQLITE_NOTADB') || code === 'SQLITE_SCHEMA')
+  );
+}
+
+/** Closes a damaged database and puts it out of the way. Never fails: a new one can live in memory. */
+export function setAsideDatabase(opened: OpenedDatabase, path: string): void {
+  opened.database.close();
+  if (opened.isInMemory) return;
+  try {
+    setAside(path);
+  } catch {
+    // Opening finds out what is possible.
+  }
+}
+
+function setAside(path: string): void {
+  const stamp = new Date().toISOString().replaceAll(':', '-');
+  for (const suffix of ['', '-wal', '-shm']) {
+    if (existsSync(path + suffix)) renameSync(path + suffix, `${path}.set-aside-${stamp}${suffix}`);
+  }
+  const folder = dirname(path);
+  const prefix = `${basename(path)}.set-aside-`;
+  const stamps = new Set(
+    readdirSync(folder)
+      .filter((name) => name.startsWith(prefix))
+      .map((name) => name.slice(prefix.length).replace(/-(wal|shm)$/, '')),
+  );
+  for (const old of [...stamps].toSorted().slice(0, -KEPT_SET_ASIDE)) {
+    for (const suffix of ['', '-wal', '-shm']) rmSync(join(folder, prefix + old + suffix), { force: true });
+  }
+}

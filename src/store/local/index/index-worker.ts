@@ -1,0 +1,31 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf, SkeinError, toSkeinError } from '../../../domain/errors.ts';
+import { HomeLayout } from '../home-layout.ts';
+import { IndexService } from './index-service.ts';
+import type { IndexWorkerData, WorkerReply, WorkerRequest } from './index-thread.ts';
+
+/**
+ * The thread that the index lives in: takes calls of `IndexApi` by message, one reply each. Nothing here reaches
+ * the main thread but messages, so no amount of reading or SQL delays it (D7).
+ */
+const port = parentPort;
+if (port === null) throw new Error('index-worker runs as a worker thread only');
+
+const { home, defaultModelProvider } = workerData as IndexWorkerData;
+const service = new IndexService({ home: new HomeLayout(home), defaultModelProvider });
+
+port.on('message', (request: WorkerRequest) => {
+  void answer(request).then((reply) => port.postMessage(reply));
+});
+
+async function answer({ id, method, args }: WorkerRequest): Promise<WorkerReply> {
+  try {
+    const call = service[method] as (...values: unknown[]) => Promise<unknown>;
+    const value = await call.apply(service, [...args]);
+    if (method === 'close') queueMicrotask(() => port?.close());
+    return { id, ok: true, value };
+  } catch (thrown) {
+    const { code, message, detail } = thrown instanceof SkeinError ? thrown : toSkeinError(thrown, 'index failure');
+    return { id, ok: false, error: { code, message, detail, cause: messageOf(thrown) } };
+  }
+}

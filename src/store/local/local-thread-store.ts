@@ -1,0 +1,396 @@
+import { isAbsolute, join } from 'node:path';
+import { conflict, invalidRequest } from '../../domain/errors.ts';
+import { newUuid, type ThreadId } from '../../domain/ids.ts';
+import type { JsonObject, JsonValue } from '../../domain/json.ts';
+import { assertValidPatch, isEmptyPatch, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
+import type { Page } from '../../domain/page.ts';
+import { localTimeOf } from '../../domain/rollout-file-name.ts';
+import type { RolloutLine } from '../../domain/rollout-line.ts';
+import type { StoredThread } from '../../domain/stored-thread.ts';
+import type { ThreadQuery } from '../../domain/thread-query.ts';
+import { formatTimestamp } from '../../domain/timestamps.ts';
+import type { ThreadItemEntry, Turn } from '../../domain/turn.ts';
+import { KeyedMutex } from '../mutex.ts';
+import { withStoreErrors } from '../store-errors.ts';
+import type {
+  AppendRecords,
+  CreateThread,
+  Durability,
+  ForkThread,
+  ListItems,
+  ListTurns,
+  ResumeThread,
+  SearchHit,
+  SearchThreads,
+  StoreSupport,
+  ThreadStore,
+} from '../thread-store.ts';
+import { forkHeader, revertHeader, startOfRollout } from './branches.ts';
+import { Collections } from './collections.ts';
+import { Deletions } from './deletions.ts';
+import { readStretch } from './history-stream.ts';
+import { HomeLayout } from './home-layout.ts';
+import { IndexAccess, noRollout } from './index-access.ts';
+import type { HistoryPrefix, IndexApi, LocatedThread } from './index/index-api.ts';
+import { LiveWriters } from './live-writers.ts';
+import { isWrittenToHistory, patchRecord, readHeader } from './metadata-lines.ts';
+import { NameIndex } from './name-index.ts';
+import { OpenFiles } from './open-files.ts';
+import { readTail } from './rollout-tail.ts';
+import { RolloutWriter } from './rollout-writer.ts';
+import { WriterLocks } from './writer-locks.ts';
+
+export interface LocalThreadStoreOptions {
+  /** Absolute path of the home; may be shared with Codex. */
+  readonly home: string;
+  readonly index: IndexApi;
+  /** Rollouts kept open at once. */
+  readonly maxOpenFiles?: number;
+  /** Unix ms. */
+  readonly now?: () => number;
+}
+
+/**
+ * Threads in the files of a home, in Codex's layout and line format (D4), with an index beside them (D7).
+ *
+ * The files are the truth and the index follows them, so `AppendRecords.facts` is not needed here: the index reads
+ * what was written. Names stand in `session_index.jsonl`; memory mode and git facts are `session_meta` lines, in both
+ * history modes, so that nothing is lost with the index.
+ */
+export class LocalThreadStore implements ThreadStore {
+  readonly supports: StoreSupport = { paths: true };
+  readonly #home: HomeLayout;
+  readonly #now: () => number;
+  readonly #index: IndexAccess;
+  readonly #indexApi: IndexApi;
+  readonly #locks: WriterLocks;
+  readonly #names: NameIndex;
+  readonly #openFiles: OpenFiles;
+  readonly #live: LiveWriters;
+  readonly #collections: Collections;
+  readonly #deletions: Deletions;
+  /** Whatever creates, moves, ends or removes a thread does so alone. Appends do not wait for it. */
+  readonly #lifecycle = new KeyedMutex<ThreadId>();
+
+  private constructor(options: LocalThreadStoreOptions) {
+    this.#home = new HomeLayout(options.home);
+    this.#now = options.now ?? Date.now;
+    this.#indexApi = options.index;
+    this.#index = new IndexAccess(options.index);
+    this.#locks = new WriterLocks(this.#home.writerLocks);
+    this.#names = new NameIndex(this.#home.nameIndex, this.#home.nameIndexLock);
+    this.#openFiles = new OpenFiles(options.maxOpenFiles);
+    this.#live = new LiveWriters(this.#locks, this.#openFiles, this.#now);
+    this.#collections = new Collections(this.#home, this.#index, this.#locks, this.#now);
+    this.#deletions = new Deletions(this.#home, this.#index, this.#locks, this.#names);
+  }
+
+  /** Opens the store of a home and finishes what a crash left half done. */
+  static async open(options: LocalThreadStoreOptions): Promise<LocalThreadStore> {
+    const store = new LocalThreadStore(options);
+    await store.#deletions.finish();
+    return withStoreErrors(store);
+  }
+
+  async createThread(params: CreateThread): Promise<void> {
+    assertCwd(params.cwd);
+    await this.#lifecycle.run(params.threadId, () => this.#create(params, params.header));
+  }
+
+  async resumeThread({ threadId, path, includeArchived = false }: ResumeThread): Promise<StoredThread> {
+    return this.#lifecycle.run(threadId, async () => {
+      let resumed: StoredThread | undefined;
+      await this.#live.open(threadId, async () => {
+        const located =
+          path === undefined
+            ? await this.#index.located(threadId)
+            : await this.#index.current.locateByPath(this.#absolute(path), true);
+        assertIdentity(located.thread.id, threadId);
+        const [current] = located.rollouts;
+        if (current.isArchived && !includeArchived) throw noRollout(threadId);
+        resumed = located.thread;
+        const tail = await readTail(current.path, located.historyMode);
+        return { historyMode: located.historyMode, path: current.path, start: { kind: 'existing', ...tail } };
+      });
+      if (resumed === undefined) throw noRollout(threadId);
+      return resumed;
+    });
+  }
+
+  async forkThread(params: ForkThread): Promise<StoredThread> {
+    assertCwd(params.cwd);
+    const { threadId, sourceId, boundary } = params;
+    return this.#lifecycle.runAll([sourceId, threadId], async () => {
+      // The source must be there to refer to; it goes on being written meanwhile.
+      await this.#live.find(sourceId)?.writer.persist('process');
+      const prefix = await this.#index.current.prefix(sourceId, boundary);
+      const header = async (): Promise<JsonObject> => forkHeader(await params.header(), sourceId, prefix);
+      const live = await this.#create({ ...params, historyMode: prefix.historyMode }, header, prefix);
+      try {
+        await live.writer.persist('power');
+        if (prefix.source.name !== null) await this.#names.append(threadId, prefix.source.name, this.#now());
+      } catch (error) {
+        await this.#live.discard(threadId);
+        throw error;
+      }
+      this.#index.touch(live.writer.path);
+      return (await this.#index.located(threadId)).thread;
+    });
+  }
+
+  async appendItems({ threadId, records, durability, onFailure }: AppendRecords): Promise<void> {
+    const { writer } = this.#live.get(threadId);
+    await writer.append(records, durability, onFailure);
+    this.#index.touch(writer.path);
+  }
+
+  async persistThread(threadId: ThreadId, durability: Durability): Promise<void> {
+    const { writer } = this.#live.get(threadId);
+    await writer.persist(durability);
+    this.#index.touch(writer.path);
+  }
+
+  async flushThread(threadId: ThreadId, durability: Durability): Promise<void> {
+    const { writer } = this.#live.get(threadId);
+    await writer.flush(durability);
+    if (writer.isStored) this.#index.touch(writer.path);
+  }
+
+  async shutdownThread(threadId: ThreadId): Promise<void> {
+    await this.#lifecycle.run(threadId, async () => {
+      const { writer } = this.#live.get(threadId);
+      await this.#live.shutdown(threadId);
+      this.#letGo(writer);
+    });
+  }
+
+  async discardThread(threadId: ThreadId): Promise<void> {
+    await this.#lifecycle.run(threadId, async () => {
+      const { writer } = this.#live.get(threadId);
+      await this.#live.discard(threadId);
+      this.#letGo(writer);
+    });
+  }
+
+  async *loadHistory(
+    threadId: ThreadId,
+    { includeArchived = false }: { readonly includeArchived?: boolean } = {},
+  ): AsyncGenerator<RolloutLine> {
+    await this.#readable(threadId, includeArchived);
+    for (const stretch of await this.#index.current.stretches(threadId)) yield* readStretch(stretch);
+  }
+
+  async readThread(
+    threadId: ThreadId,
+    { includeArchived = false }: { readonly includeArchived?: boolean } = {},
+  ): Promise<StoredThread> {
+    return (await this.#readable(threadId, includeArchived)).thread;
+  }
+
+  async readThreadByPath(
+    path: string,
+    { includeArchived = false }: { readonly includeArchived?: boolean } = {},
+  ): Promise<StoredThread> {
+    const { thread, rollouts } = await this.#index.current.locateByPath(this.#absolute(path), false);
+    if (rollouts[0].isArchived && !includeArchived) throw invalidRequest(`thread ${thread.id} is archived: ${path}`);
+    return thread;
+  }
+
+  async listThreads(query: ThreadQuery): Promise<Page<StoredThread>> {
+    return this.#index.current.list(query);
+  }
+
+  async searchThreads(params: SearchThreads): Promise<Page<SearchHit>> {
+    return this.#index.current.search(params);
+  }
+
+  async listTurns(params: ListTurns): Promise<Page<Turn>> {
+    return this.#index.current.turns(params);
+  }
+
+  async listItems(params: ListItems): Promise<Page<ThreadItemEntry>> {
+    return this.#index.current.items(params);
+  }
+
+  async updateThreadMetadata(threadId: ThreadId, patch: ThreadMetadataPatch): Promise<StoredThread> {
+    assertValidPatch(patch);
+    return this.#lifecycle.run(threadId, async () => {
+      const live = this.#live.find(threadId);
+      if (live !== undefined && !live.writer.isStored) await live.writer.persist('power');
+      const located = await this.#index.located(threadId);
+      if (isEmptyPatch(patch)) return located.thread;
+      if (isWrittenToHistory(patch)) await this.#writePatch(located, patch);
+      const name = patch.name ?? located.unindexedName;
+      if (name !== null) await this.#names.append(threadId, name, this.#now());
+      return (await this.#index.located(threadId)).thread;
+    });
+  }
+
+  async archiveThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
+    return this.#lifecycle.runAll(threadIds, async () => {
+      await this.#assertAllFree(threadIds);
+      const [first, ...others] = threadIds;
+      await this.#collections.archive(first);
+      const archived = [first];
+      for (const threadId of others) {
+        const isDone = await this.#collections.archive(threadId).then(
+          () => true,
+          () => false,
+        );
+        if (isDone) archived.push(threadId);
+      }
+      return archived;
+    });
+  }
+
+  async unarchiveThread(threadId: ThreadId): Promise<StoredThread> {
+    return this.#lifecycle.run(threadId, () => this.#collections.unarchive(threadId));
+  }
+
+  async deleteThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
+    return this.#lifecycle.runAll(threadIds, async () => {
+      this.#assertNoneLive(threadIds);
+      const removed = await this.#deletions.remove(threadIds);
+      if (!removed.includes(threadIds[0])) throw noRollout(threadIds[0]);
+      return removed;
+    });
+  }
+
+  async revertThread(threadId: ThreadId, beforeTurnId: string): Promise<StoredThread> {
+    return this.#lifecycle.run(threadId, async () => {
+      this.#assertNoneLive([threadId]);
+      const lock = await this.#locks.acquire(threadId);
+      try {
+        const located = await this.#index.located(threadId);
+        if (located.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
+        const prefix = await this.#index.current.prefix(threadId, { kind: 'beforeTurn', turnId: beforeTurnId });
+        const path = await this.#writeRevert(located, prefix);
+        this.#index.touch(path);
+      } finally {
+        await lock.release();
+      }
+      return (await this.#index.located(threadId)).thread;
+    });
+  }
+
+  async descendantsOf(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    return this.#index.current.descendants(threadId);
+  }
+
+  async inspect(): Promise<Readonly<Record<string, JsonValue>>> {
+    const index = await this.#indexApi.status();
+    return {
+      kind: 'local',
+      home: this.#home.home,
+      openFiles: this.#openFiles.count,
+      writers: this.#live.all.map(({ threadId, writer }) => ({
+        threadId,
+        isStored: writer.isStored,
+        queuedBytes: writer.queuedBytes,
+        failure: writer.failure === undefined ? null : writer.failure.message,
+      })),
+      index: { ...index },
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const { threadId } of this.#live.all) {
+      await this.shutdownThread(threadId).catch(() => this.discardThread(threadId).catch(() => {}));
+    }
+    await this.#indexApi.close();
+    await this.#locks.close();
+  }
+
+  /** Resolves when the index has read everything that is there now. */
+  whenIndexed(): Promise<void> {
+    return this.#index.current.whenReady();
+  }
+
+  #create(
+    params: Pick<CreateThread, 'threadId' | 'historyMode' | 'createdAtMs'>,
+    header: CreateThread['header'],
+    prefix?: HistoryPrefix,
+  ): ReturnType<LiveWriters['open']> {
+    const { threadId, historyMode, createdAtMs } = params;
+    return this.#live.open(threadId, async () => ({
+      historyMode,
+      path: this.#newPath(threadId, threadId, createdAtMs),
+      start: startOfRollout(header, historyMode, prefix),
+    }));
+  }
+
+  #newPath(threadId: ThreadId, rolloutId: ThreadId, atMs: number): string {
+    return this.#home.activePath({ threadId, rolloutId, localTime: localTimeOf(atMs), isCompressed: false });
+  }
+
+  /** A rollout outside the home stands for its thread only while it is live. */
+  #letGo(writer: RolloutWriter): void {
+    if (!this.#home.isCollected(writer.path)) this.#index.forget(writer.path);
+    else if (writer.isStored) this.#index.touch(writer.path);
+  }
+
+  async #readable(threadId: ThreadId, includeArchived: boolean): Promise<LocatedThread> {
+    const located = await this.#index.located(threadId);
+    if (located.rollouts[0].isArchived && !includeArchived) throw noRollout(threadId);
+    return located;
+  }
+
+  /** Adds a patch to a thread's history: through its live writer, or a writer of the moment. */
+  async #writePatch(located: LocatedThread, patch: ThreadMetadataPatch): Promise<void> {
+    const { thread, historyMode } = located;
+    const live = this.#live.find(thread.id);
+    const path = live?.writer.path ?? located.rollouts[0].path;
+    const item = patchRecord(await readHeader(path, thread.id), thread, patch);
+    const record = { timestamp: formatTimestamp(this.#now()), item };
+    if (live !== undefined) await live.writer.append([record], 'power', 'withdraw');
+    else {
+      const lock = await this.#locks.acquire(thread.id);
+      try {
+        const tail = await readTail(path, historyMode);
+        const writer = new RolloutWriter(path, { kind: 'existing', ...tail }, this.#openFiles, this.#now);
+        await writer.append([record], 'power', 'withdraw');
+        await writer.close();
+      } finally {
+        await lock.release();
+      }
+    }
+    this.#index.touch(path);
+  }
+
+  /** A file that begins where the thread is taken back to; the old one stays, as what it continues. */
+  async #writeRevert(located: LocatedThread, prefix: HistoryPrefix): Promise<string> {
+    const { thread, rollouts } = located;
+    const header = revertHeader(await readHeader(rollouts[0].path, thread.id), thread, prefix);
+    const path = this.#newPath(thread.id, newUuid() as ThreadId, this.#now());
+    const start = startOfRollout(() => Promise.resolve(header), 'paginated', prefix);
+    const writer = new RolloutWriter(path, start, this.#openFiles, this.#now);
+    await writer.persist('power');
+    await writer.close();
+    return path;
+  }
+
+  #assertNoneLive(threadIds: readonly ThreadId[]): void {
+    for (const threadId of threadIds) {
+      if (this.#live.find(threadId) === undefined) continue;
+      throw conflict(`thread ${threadId} has a live writer in this process`, `pid ${process.pid} (skein)`);
+    }
+  }
+
+  /** Finds a writer anywhere before anything is touched. */
+  async #assertAllFree(threadIds: readonly ThreadId[]): Promise<void> {
+    this.#assertNoneLive(threadIds);
+    for (const threadId of threadIds) await this.#locks.assertFree(threadId);
+  }
+
+  #absolute(path: string): string {
+    return isAbsolute(path) ? path : join(this.#home.home, path);
+  }
+}
+
+function assertCwd(cwd: string): void {
+  if (cwd === '') throw invalidRequest('local thread store requires a cwd');
+}
+
+function assertIdentity(found: ThreadId, wanted: ThreadId): void {
+  if (found !== wanted) throw invalidRequest(`the rollout belongs to thread ${found}, not ${wanted}`);
+}

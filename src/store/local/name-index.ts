@@ -1,0 +1,136 @@
+import { constants } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { conflict, errnoOf } from '../../domain/errors.ts';
+import { isThreadId, type ThreadId } from '../../domain/ids.ts';
+import { isJsonObject, stringMember } from '../../domain/json.ts';
+import { formatTimestamp, parseTimestamp } from '../../domain/timestamps.ts';
+import { FILE_MODE, makeDirectory, OPEN_LOCK, posix, syncDirectory } from './files.ts';
+import { tryLock } from './flock.ts';
+import { LineSplitter } from './line-splitter.ts';
+import { describeHolder } from './lock-holder.ts';
+
+/** One entry of `session_index.jsonl`: a name given to a thread. The last entry of an id counts, by place. */
+export interface NameEntry {
+  readonly threadId: ThreadId;
+  readonly name: string;
+  /** Unix ms. */
+  readonly updatedAtMs: number;
+}
+
+const LOCK_TIMEOUT_MS = 2_000;
+const LOCK_POLL_MS = 5;
+const NEWLINE = 0x0a;
+
+/**
+ * Writes `session_index.jsonl`, the names that Codex and Skein share. Append-only but for deletion, which
+ * replaces the file whole; `session_index.jsonl.lock` keeps an append from going into a file that is being replaced.
+ */
+export class NameIndex {
+  readonly #path: string;
+  readonly #lockPath: string;
+
+  constructor(path: string, lockPath: string) {
+    this.#path = path;
+    this.#lockPath = lockPath;
+  }
+
+  /** Adds an entry; durable when it returns. */
+  async append(threadId: ThreadId, name: string, nowMs: number): Promise<void> {
+    await this.#locked(async () => {
+      const fd = await posix.open(this.#path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT, FILE_MODE);
+      try {
+        const entry = JSON.stringify({ id: threadId, thread_name: name, updated_at: formatTimestamp(nowMs) });
+        const { size } = await posix.fstat(fd);
+        // A torn last line must cost itself only.
+        const text = Buffer.from(`${(await endsLine(fd, size)) ? '' : '\n'}${entry}\n`);
+        await posix.write(fd, text, 0, text.length, null);
+        await posix.fdatasync(fd);
+        if (size === 0) await syncDirectory(dirname(this.#path));
+      } finally {
+        await posix.close(fd);
+      }
+    });
+  }
+
+  /** Removes all entries of the given threads, and leaves every other line as it is. */
+  async remove(threadIds: ReadonlySet<ThreadId>): Promise<void> {
+    await this.#locked(async () => {
+      const before = await readFile(this.#path).catch((error: unknown) => {
+        if (errnoOf(error) === 'ENOENT') return undefined;
+        throw error;
+      });
+      if (before === undefined) return;
+      const kept = linesOf(before).filter((line) => {
+        const entry = parseNameEntry(line);
+        return entry === undefined || !threadIds.has(entry.threadId);
+      });
+      const after = Buffer.concat(kept.flatMap((line) => [line, Buffer.from('\n')]));
+      if (after.length === before.length) return;
+      await this.#replace(after);
+    });
+  }
+
+  async #replace(content: Buffer): Promise<void> {
+    const folder = dirname(this.#path);
+    const temporary = join(folder, `.session_index.${process.pid}.new`);
+    const fd = await posix.open(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, FILE_MODE);
+    try {
+      await posix.write(fd, content, 0, content.length, 0);
+      await posix.fdatasync(fd);
+    } finally {
+      await posix.close(fd);
+    }
+    await posix.rename(temporary, this.#path);
+    await syncDirectory(folder);
+  }
+
+  async #locked<T>(work: () => Promise<T>): Promise<T> {
+    await makeDirectory(dirname(this.#lockPath));
+    const fd = await posix.open(this.#lockPath, OPEN_LOCK, FILE_MODE);
+    try {
+      const deadline = Date.now() + LOCK_TIMEOUT_MS;
+      while (!tryLock(fd, 'exclusive')) {
+        if (Date.now() > deadline) {
+          const holder = describeHolder(this.#lockPath);
+          throw conflict(`the name index is being written by ${holder}`, holder);
+        }
+        await delay(LOCK_POLL_MS);
+      }
+      return await work();
+    } finally {
+      await posix.close(fd);
+    }
+  }
+}
+
+async function endsLine(fd: number, size: number): Promise<boolean> {
+  if (size === 0) return true;
+  const last = Buffer.alloc(1);
+  await posix.read(fd, last, 0, 1, size - 1);
+  return last[0] === NEWLINE;
+}
+
+/** Complete lines and an unterminated last one alike. */
+function linesOf(content: Buffer): readonly Buffer[] {
+  const splitter = new LineSplitter();
+  const lines = [...splitter.push(content)].map((line) => line.bytes ?? Buffer.alloc(0));
+  const tail = splitter.tail()?.bytes;
+  return tail === undefined || tail === null ? lines : [...lines, tail];
+}
+
+/** Reads one line of the file; undefined if it is not an entry. */
+export function parseNameEntry(line: Buffer): NameEntry | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (!isJsonObject(value)) return undefined;
+  const threadId = stringMember(value, 'id') ?? '';
+  const name = stringMember(value, 'thread_name');
+  if (!isThreadId(threadId) || name === undefined) return undefined;
+  return { threadId, name, updatedAtMs: parseTimestamp(stringMember(value, 'updated_at') ?? '') ?? 0 };
+}

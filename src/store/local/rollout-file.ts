@@ -1,0 +1,273 @@
+import { constants } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { conflict, errnoOf, internal } from '../../domain/errors.ts';
+import { formatTimestamp } from '../../domain/timestamps.ts';
+import type { HeaderSource } from '../thread-store.ts';
+import { exists, FILE_MODE, makeDirectory, OPEN_NEW, posix, readRange, syncDirectory, writeFully } from './files.ts';
+import { cutRecord, encodeRecords, type CutRecord } from './record-encoder.ts';
+
+/** The first bytes of a file. */
+export interface FileStretch {
+  readonly path: string;
+  readonly endOffset: number;
+}
+
+/** What a rollout starts from: nothing yet, or a file that is there. */
+export type RolloutStart =
+  | {
+      readonly kind: 'new';
+      readonly header: HeaderSource;
+      /** Ordinal of the header; null in legacy history. */
+      readonly nextOrdinal: number | null;
+      /** History of others that stands between the header and the first own record, copied byte for byte. */
+      readonly inherited?: readonly FileStretch[];
+    }
+  | {
+      readonly kind: 'existing';
+      readonly size: number;
+      /** Ordinal of the next record; null in legacy history. */
+      readonly nextOrdinal: number | null;
+      /** The last byte is not a newline: one is written before the next record (SPEC WRITE-5). */
+      readonly isUnterminated: boolean;
+    };
+
+/** Inherited history is copied in pieces of this size. */
+const COPY_BYTES = 1024 * 1024;
+
+const NEWLINE = 0x0a;
+
+const OPEN_APPEND = constants.O_RDWR | constants.O_APPEND;
+
+/**
+ * The bytes of one rollout (D5). *Planned*: there is no file; the first append makes one under a temporary name,
+ * header first, and renames it, so that no one ever sees a rollout without its header. *Stored*: appends go to its
+ * end in one write, after a look whether anyone else has changed it.
+ *
+ * A failed append leaves nothing behind the last whole record: what it did write is cut off, at once if possible,
+ * else before the next append. Bytes that a failed sync may have lost are kept, and written again before the next.
+ * One call at a time; the caller sees to that.
+ */
+export class RolloutFile {
+  readonly path: string;
+  readonly #now: () => number;
+  #plan: Extract<RolloutStart, { kind: 'new' }> | undefined;
+  #fd: number | undefined;
+  #isAbandoned = false;
+  /** Bytes of whole records on disk. */
+  #size: number;
+  #nextOrdinal: number | null;
+  #isUnterminated: boolean;
+  /** What a failed append tried to add behind `#size`. */
+  #attempt: Buffer | undefined;
+  /** Directories whose entries are new and not yet durable. */
+  #unsyncedDirectories: string[] = [];
+  /** Appended since the last successful sync, oldest first, and where that begins. */
+  #unsynced: Buffer[] = [];
+  #syncedSize: number;
+  #mustRewrite = false;
+
+  constructor(path: string, start: RolloutStart, now: () => number = Date.now) {
+    this.path = path;
+    this.#now = now;
+    this.#plan = start.kind === 'new' ? start : undefined;
+    this.#size = start.kind === 'new' ? 0 : start.size;
+    this.#syncedSize = this.#size;
+    this.#nextOrdinal = start.nextOrdinal;
+    this.#isUnterminated = start.kind === 'existing' && start.isUnterminated;
+  }
+
+  get isStored(): boolean {
+    return this.#plan === undefined;
+  }
+
+  get isOpen(): boolean {
+    return this.#fd !== undefined;
+  }
+
+  /** Bytes of whole records on disk. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Ordinal of the next record; null in legacy history. */
+  get nextOrdinal(): number | null {
+    return this.#nextOrdinal;
+  }
+
+  /** Bytes that the kernel has and stable storage may not have. */
+  get unsyncedBytes(): number {
+    return this.#unsynced.reduce((sum, bytes) => sum + bytes.length, 0);
+  }
+
+  /** Adds records, all or none; the file comes into being if need be. They are in the kernel when this returns. */
+  async append(records: readonly CutRecord[]): Promise<void> {
+    if (this.#plan !== undefined) await this.#materialize(this.#plan, records);
+    else if (records.length > 0) await this.#extend(records);
+  }
+
+  /** Puts everything on stable storage, the file's directory entry included. */
+  async sync(): Promise<void> {
+    if (this.#unsynced.length > 0) {
+      const fd = await this.#open();
+      try {
+        await posix.fdatasync(fd);
+      } catch (error) {
+        this.#mustRewrite = true;
+        throw error;
+      }
+      this.#unsynced = [];
+      this.#syncedSize = this.#size;
+    }
+    for (const folder of new Set(this.#unsyncedDirectories)) await syncDirectory(folder);
+    this.#unsyncedDirectories = [];
+  }
+
+  /** After a failure: closes the file, and cuts off what a failed append left if that is possible now. Never fails. */
+  async recover(): Promise<void> {
+    try {
+      await this.releaseHandle();
+      if (this.isStored && this.#attempt !== undefined) await this.#open();
+    } catch {
+      this.#fd = undefined;
+    }
+  }
+
+  /** Closes the file; the next append opens it again. */
+  async releaseHandle(): Promise<void> {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (fd !== undefined) await posix.close(fd);
+  }
+
+  /** From now on a planned file does not come into being, not even from an append under way. */
+  abandon(): void {
+    this.#isAbandoned = true;
+  }
+
+  async #extend(records: readonly CutRecord[]): Promise<void> {
+    const fd = await this.#open();
+    const encoded = encodeRecords(records, this.#nextOrdinal);
+    const bytes = this.#isUnterminated ? Buffer.concat([Buffer.from('\n'), encoded]) : encoded;
+    this.#attempt = bytes;
+    await append(fd, bytes);
+    this.#attempt = undefined;
+    this.#isUnterminated = false;
+    this.#unsynced.push(bytes);
+    this.#size += bytes.length;
+    if (this.#nextOrdinal !== null) this.#nextOrdinal += records.length;
+  }
+
+  async #materialize(plan: Extract<RolloutStart, { kind: 'new' }>, records: readonly CutRecord[]): Promise<void> {
+    const payload = await plan.header();
+    const header = cutRecord({ timestamp: formatTimestamp(this.#now()), item: { type: 'session_meta', payload } });
+    const headerBytes = encodeRecords([header], plan.nextOrdinal);
+    const bytes = encodeRecords(records, plan.nextOrdinal === null ? null : plan.nextOrdinal + 1);
+    const { inherited = [] } = plan;
+
+    const fd = await this.#create();
+    await append(fd, headerBytes);
+    let size = headerBytes.length;
+    for (const stretch of inherited) size += await copy(stretch, fd);
+    await append(fd, bytes);
+    size += bytes.length;
+    // What was copied is not kept in memory for a second try, so it is made durable before anyone sees it.
+    const isCopy = inherited.length > 0;
+    if (isCopy) await posix.fdatasync(fd);
+    await this.#publish();
+
+    this.#plan = undefined;
+    this.#size = size;
+    this.#syncedSize = isCopy ? size : 0;
+    this.#unsynced = isCopy ? [] : [headerBytes, bytes];
+    if (plan.nextOrdinal !== null) this.#nextOrdinal = plan.nextOrdinal + 1 + records.length;
+  }
+
+  /** A new file under a temporary name, which no listing shows. */
+  async #create(): Promise<number> {
+    const made = await makeDirectory(dirname(this.path));
+    this.#unsyncedDirectories.push(...made.map((folder) => dirname(folder)));
+    if (await exists(this.path)) throw conflict(`${this.path} exists already`);
+    await posix.unlink(this.#temporaryPath()).catch(ignoreMissing);
+    this.#fd = await posix.open(this.#temporaryPath(), OPEN_NEW | constants.O_APPEND, FILE_MODE);
+    return this.#fd;
+  }
+
+  async #publish(): Promise<void> {
+    if (this.#isAbandoned) {
+      await posix.unlink(this.#temporaryPath());
+      throw internal(`the writer of ${this.path} was discarded`);
+    }
+    await posix.rename(this.#temporaryPath(), this.path);
+    this.#unsyncedDirectories.push(dirname(this.path));
+  }
+
+  #temporaryPath(): string {
+    return join(dirname(this.path), `.${basename(this.path)}.new`);
+  }
+
+  /** The open file, checked: nobody else has written, and nothing of a failed append is left. */
+  async #open(): Promise<number> {
+    const fd = this.#fd ?? (await posix.open(this.path, OPEN_APPEND));
+    this.#fd = fd;
+    const { size } = await posix.fstat(fd);
+    if (size > this.#size) await this.#cutOwnRemains(fd, size);
+    if (size < this.#size) {
+      throw internal(`${this.path} was cut from ${this.#size} to ${size} bytes by someone else`);
+    }
+    if (this.#mustRewrite) await this.#rewriteUnsynced();
+    return fd;
+  }
+
+  async #cutOwnRemains(fd: number, size: number): Promise<void> {
+    const remains = await readRange(fd, this.#size, size - this.#size);
+    const isOwn = this.#attempt !== undefined && remains.equals(this.#attempt.subarray(0, remains.length));
+    if (!isOwn) throw conflict(`${this.path} is being written by another process`, 'another process');
+    await posix.ftruncate(fd, this.#size);
+    this.#attempt = undefined;
+  }
+
+  /** After a failed sync the kernel may have dropped pages that it had taken: they are written again, in place. */
+  async #rewriteUnsynced(): Promise<void> {
+    const fd = await posix.open(this.path, constants.O_RDWR);
+    try {
+      await writeFully(fd, Buffer.concat(this.#unsynced), this.#syncedSize);
+      this.#mustRewrite = false;
+    } finally {
+      await posix.close(fd);
+    }
+  }
+}
+
+/** Writes at the end of a file opened with O_APPEND, wherever that is by now. */
+async function append(fd: number, bytes: Buffer): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await posix.write(fd, bytes, done, bytes.length - done, null);
+    done += bytesWritten;
+  }
+}
+
+/** Appends whole lines of another rollout; returns how many bytes. */
+async function copy(stretch: FileStretch, fd: number): Promise<number> {
+  const source = await posix.open(stretch.path, constants.O_RDONLY);
+  try {
+    let last: number | undefined = NEWLINE;
+    let position = 0;
+    while (position < stretch.endOffset) {
+      const chunk = await readRange(source, position, Math.min(COPY_BYTES, stretch.endOffset - position));
+      if (chunk.length === 0) throw internal(`${stretch.path} is shorter than ${stretch.endOffset} bytes`);
+      await append(fd, chunk);
+      position += chunk.length;
+      last = chunk.at(-1);
+    }
+    if (last === NEWLINE) return position;
+    await append(fd, Buffer.from('\n'));
+    return position + 1;
+  } finally {
+    await posix.close(source);
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (errnoOf(error) !== 'ENOENT') throw error;
+}

@@ -1,0 +1,210 @@
+import { internal, overloaded, toSkeinError, type SkeinError } from '../../domain/errors.ts';
+import type { Durability, NewRecord } from '../thread-store.ts';
+import type { HandleHolder, OpenFiles } from './open-files.ts';
+import { cutRecord, type CutRecord } from './record-encoder.ts';
+import { RolloutFile, type RolloutStart } from './rollout-file.ts';
+
+/** A record waiting for the disk. */
+interface QueuedRecord {
+  readonly cut: CutRecord;
+  readonly byteLength: number;
+  readonly batch: Batch;
+}
+
+/** Records that were handed over together, and who waits for them. A barrier is a batch without records. */
+interface Batch {
+  readonly durability: Durability;
+  readonly onFailure: 'keep' | 'withdraw';
+  /** A planned rollout comes into being for it. */
+  readonly isMaterializing: boolean;
+  /** Records queued up to and with this batch: it is done when so many are written. */
+  readonly upTo: number;
+  readonly resolve: () => void;
+  readonly reject: (error: SkeinError) => void;
+}
+
+/** A writer that can't keep up refuses rather than grow: queued records beyond this many bytes (D11). */
+const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
+
+/** Synced at the latest after so much, which is kept in memory until then for the case that the sync fails. */
+const MAX_UNSYNCED_BYTES = 1024 * 1024;
+
+/**
+ * The append queue of one rollout (D5, D6). Whatever waits when a write ends goes out together in the next one, so
+ * that many appends share one write and one fdatasync. Records keep their order.
+ *
+ * After a failure whoever waited is told; the records stay queued unless they were to be withdrawn, and the next
+ * append or barrier tries again. A write is tried twice, the second time on a freshly opened file, before it
+ * counts as failed. What was written is never sent again.
+ */
+export class RolloutWriter implements HandleHolder {
+  readonly #file: RolloutFile;
+  readonly #openFiles: OpenFiles;
+  #records: QueuedRecord[] = [];
+  #batches: Batch[] = [];
+  #queuedBytes = 0;
+  #queuedCount = 0;
+  #writtenCount = 0;
+  #failure: SkeinError | undefined;
+  #isEnded = false;
+  /** Settles when the writes under way have ended; undefined while there are none. Never rejects. */
+  #pumping: Promise<void> | undefined;
+
+  constructor(path: string, start: RolloutStart, openFiles: OpenFiles, now: () => number = Date.now) {
+    this.#file = new RolloutFile(path, start, now);
+    this.#openFiles = openFiles;
+  }
+
+  get path(): string {
+    return this.#file.path;
+  }
+
+  /** The rollout exists on disk. */
+  get isStored(): boolean {
+    return this.#file.isStored;
+  }
+
+  /** Bytes waiting to be written. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /** Why the last write failed, until one succeeds. */
+  get failure(): SkeinError | undefined {
+    return this.#failure;
+  }
+
+  get isBusy(): boolean {
+    return this.#pumping !== undefined;
+  }
+
+  /**
+   * Queues records; resolves when they are as durable as asked.
+   * @throws overloaded if too much waits already; else what made the write fail, with errno. With `keep` the
+   * records stay queued then and must not be sent again; with `withdraw` they are gone.
+   */
+  append(
+    records: readonly NewRecord[],
+    durability: Durability,
+    onFailure: 'keep' | 'withdraw' = 'keep',
+  ): Promise<void> {
+    return this.#enqueue(records, { durability, onFailure, isMaterializing: true });
+  }
+
+  /** Makes all that is queued durable; a planned rollout with an empty queue stays planned. */
+  flush(durability: Durability): Promise<void> {
+    return this.#enqueue([], { durability, onFailure: 'keep', isMaterializing: false });
+  }
+
+  /** As {@link flush}, but a planned rollout comes into being with its header alone. */
+  persist(durability: Durability): Promise<void> {
+    return this.#enqueue([], { durability, onFailure: 'keep', isMaterializing: true });
+  }
+
+  /** Flushes and ends. If the flush fails the writer goes on and can be closed again. */
+  async close(): Promise<void> {
+    await this.flush('power');
+    this.#isEnded = true;
+    this.#openFiles.forget(this);
+    await this.releaseHandle();
+  }
+
+  /** Ends at once; what is queued is lost, what is stored stays. Returns when no write is under way any more. */
+  async discard(): Promise<void> {
+    this.#isEnded = true;
+    this.#file.abandon();
+    this.#records = [];
+    this.#failBatches(internal(`the writer of ${this.path} was discarded`));
+    this.#openFiles.forget(this);
+    await this.#pumping;
+    await this.releaseHandle();
+  }
+
+  releaseHandle(): Promise<void> {
+    return this.#file.releaseHandle();
+  }
+
+  #enqueue(
+    records: readonly NewRecord[],
+    how: Pick<Batch, 'durability' | 'onFailure' | 'isMaterializing'>,
+  ): Promise<void> {
+    if (this.#isEnded) return Promise.reject(internal(`the writer of ${this.path} has ended`));
+    const cuts = records.map((record) => cutRecord(record));
+    const sizes = cuts.map(([before, after]) => before.length + Buffer.byteLength(after));
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > MAX_QUEUED_BYTES) {
+      return Promise.reject(overloaded(`${this.#queuedBytes} bytes wait to be written already; try again later`));
+    }
+    return new Promise((resolve, reject) => {
+      this.#queuedCount += cuts.length;
+      const batch: Batch = { ...how, upTo: this.#queuedCount, resolve, reject };
+      for (const [index, cut] of cuts.entries()) {
+        this.#records.push({ cut, byteLength: sizes[index] ?? 0, batch });
+      }
+      this.#queuedBytes += bytes;
+      this.#batches.push(batch);
+      this.#pumping ??= this.#pump();
+    });
+  }
+
+  /** Writes until nothing waits, or until two attempts in a row have failed. Never rejects. */
+  async #pump(): Promise<void> {
+    // Lets whoever appends in this same tick share the first write.
+    await Promise.resolve();
+    let failures = 0;
+    while (this.#batches.length > 0) {
+      try {
+        await this.#round();
+        failures = 0;
+        this.#failure = undefined;
+      } catch (thrown) {
+        await this.#file.recover();
+        failures += 1;
+        if (failures < 2 && !this.#isEnded) continue;
+        this.#failBatches(toSkeinError(thrown, `cannot write ${this.path}`));
+      }
+    }
+    this.#pumping = undefined;
+    if (this.#file.isOpen && !this.#isEnded) this.#openFiles.touch(this);
+  }
+
+  /** One write of everything that waits, and one sync if anyone waits for it. */
+  async #round(): Promise<void> {
+    const isMaterializing = !this.isStored && this.#batches.some((batch) => batch.isMaterializing);
+    if (this.#records.length > 0 || isMaterializing) await this.#write();
+    this.#settle('process');
+    const isAwaited = this.#batches.some((batch) => batch.upTo <= this.#writtenCount);
+    if (isAwaited || this.#file.unsyncedBytes > MAX_UNSYNCED_BYTES) {
+      await this.#file.sync();
+      this.#settle('power');
+    }
+  }
+
+  async #write(): Promise<void> {
+    const { length } = this.#records;
+    await this.#file.append(this.#records.map((record) => record.cut));
+    // Records that were queued meanwhile stand behind these.
+    const written = this.#records.splice(0, length);
+    this.#queuedBytes -= written.reduce((sum, record) => sum + record.byteLength, 0);
+    this.#writtenCount += length;
+  }
+
+  /** Acknowledges, in order, whoever has what they waited for: `process` waiters, or all of them. */
+  #settle(reached: Durability): void {
+    const isDone = (batch: Batch): boolean =>
+      batch.upTo <= this.#writtenCount && (reached === 'power' || batch.durability === 'process');
+    const done = this.#batches.filter(isDone);
+    this.#batches = this.#batches.filter((batch) => !isDone(batch));
+    for (const batch of done) batch.resolve();
+  }
+
+  #failBatches(error: SkeinError): void {
+    this.#failure = error;
+    const failed = this.#batches;
+    this.#batches = [];
+    this.#records = this.#records.filter((record) => record.batch.onFailure === 'keep');
+    this.#queuedCount = this.#writtenCount + this.#records.length;
+    this.#queuedBytes = this.#records.reduce((sum, record) => sum + record.byteLength, 0);
+    for (const batch of failed) batch.reject(error);
+  }
+}

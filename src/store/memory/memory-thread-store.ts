@@ -1,0 +1,403 @@
+import { conflict, invalidRequest, notFound, unsupported } from '../../domain/errors.ts';
+import type { ThreadId } from '../../domain/ids.ts';
+import type { JsonObject, JsonValue } from '../../domain/json.ts';
+import { assertValidPatch, isEmptyPatch, patchedGit, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
+import { historyPage, parseHistoryCursor } from '../../domain/history-cursor.ts';
+import type { Page } from '../../domain/page.ts';
+import type { RolloutLine } from '../../domain/rollout-line.ts';
+import { renderGit, type HistoryMode } from '../../domain/session-meta.ts';
+import { storedThread, type StoredThread } from '../../domain/stored-thread.ts';
+import { NO_FACTS, withLine } from '../../domain/thread-facts.ts';
+import { threadPage } from '../../domain/thread-cursor.ts';
+import { foldedText, normalizedFolder, sortKeyOf, sourceKindsOf, type ThreadQuery } from '../../domain/thread-query.ts';
+import { formatTimestamp } from '../../domain/timestamps.ts';
+import type { ThreadItemEntry, Turn } from '../../domain/turn.ts';
+import type {
+  AppendRecords,
+  CreateThread,
+  Durability,
+  ForkBoundary,
+  ForkThread,
+  HeaderSource,
+  ListItems,
+  ListTurns,
+  NewRecord,
+  ResumeThread,
+  SearchHit,
+  SearchThreads,
+  StoreSupport,
+  ThreadStore,
+} from '../thread-store.ts';
+import { inDirection, itemViewOf, turnsOf, turnView, type HistoryTurn } from './memory-history.ts';
+
+export interface MemoryThreadStoreOptions {
+  readonly defaultModelProvider: string;
+  /** Unix ms. */
+  readonly now?: () => number;
+}
+
+/** A thread that was written at least once. */
+interface MemoryThread {
+  readonly historyMode: HistoryMode;
+  lines: RolloutLine[];
+  name: string | null;
+  updatedAtMs: number;
+  isArchived: boolean;
+}
+
+/** A writer; its thread exists once it has written. */
+interface MemoryWriter {
+  readonly historyMode: HistoryMode;
+  readonly header: HeaderSource;
+  readonly inherited: readonly RolloutLine[];
+}
+
+/**
+ * Threads in memory: for tests, for tools, and as the plainest reading of the port. Durable as long as the process.
+ * It has no files, so it supports no paths.
+ */
+export class MemoryThreadStore implements ThreadStore {
+  readonly supports: StoreSupport = { paths: false };
+  readonly #options: MemoryThreadStoreOptions;
+  readonly #threads = new Map<ThreadId, MemoryThread>();
+  readonly #writers = new Map<ThreadId, MemoryWriter>();
+
+  constructor(options: MemoryThreadStoreOptions) {
+    this.#options = options;
+  }
+
+  async createThread({ threadId, historyMode, cwd, header }: CreateThread): Promise<void> {
+    if (cwd === '') throw invalidRequest('thread store requires a cwd');
+    this.#register(threadId, { historyMode, header, inherited: [] });
+  }
+
+  async resumeThread({ threadId, path, includeArchived = false }: ResumeThread): Promise<StoredThread> {
+    if (path !== undefined) throw unsupported('resuming by path');
+    const thread = this.#stored(threadId, includeArchived);
+    this.#register(threadId, {
+      historyMode: thread.historyMode,
+      header: () => Promise.reject(new Error('a stored thread has its header')),
+      inherited: [],
+    });
+    return this.#view(threadId, thread);
+  }
+
+  async forkThread({ threadId, cwd, header, sourceId, boundary }: ForkThread): Promise<StoredThread> {
+    if (cwd === '') throw invalidRequest('thread store requires a cwd');
+    if (this.#writers.has(sourceId)) await this.persistThread(sourceId);
+    const source = this.#stored(sourceId, true);
+    const { historyMode, lines, name } = source;
+    const inherited = lines.slice(1, cutAt(boundary, turnsOf(lines, historyMode), lines.length));
+    const forked = async (): Promise<JsonObject> => ({
+      ...(await header()),
+      history_mode: historyMode,
+      forked_from_id: sourceId,
+    });
+    this.#register(threadId, { historyMode, header: forked, inherited });
+    await this.persistThread(threadId);
+    const thread = this.#stored(threadId, true);
+    thread.name = name;
+    return this.#view(threadId, thread);
+  }
+
+  async appendItems({ threadId, records }: AppendRecords): Promise<void> {
+    await this.#write(threadId, records);
+  }
+
+  async persistThread(threadId: ThreadId, _durability?: Durability): Promise<void> {
+    await this.#write(threadId, []);
+  }
+
+  async flushThread(threadId: ThreadId, _durability?: Durability): Promise<void> {
+    this.#writer(threadId);
+  }
+
+  async shutdownThread(threadId: ThreadId): Promise<void> {
+    this.#writer(threadId);
+    this.#writers.delete(threadId);
+  }
+
+  async discardThread(threadId: ThreadId): Promise<void> {
+    this.#writer(threadId);
+    this.#writers.delete(threadId);
+  }
+
+  async *loadHistory(
+    threadId: ThreadId,
+    { includeArchived = false }: { readonly includeArchived?: boolean } = {},
+  ): AsyncGenerator<RolloutLine> {
+    yield* this.#stored(threadId, includeArchived).lines;
+  }
+
+  async readThread(
+    threadId: ThreadId,
+    { includeArchived = false }: { readonly includeArchived?: boolean } = {},
+  ): Promise<StoredThread> {
+    return this.#view(threadId, this.#stored(threadId, includeArchived));
+  }
+
+  async readThreadByPath(): Promise<StoredThread> {
+    throw unsupported('reading by path');
+  }
+
+  async listThreads(query: ThreadQuery): Promise<Page<StoredThread>> {
+    const found = this.#matching(query).slice(0, query.limit + 1);
+    return threadPage(found, query, (thread) => thread);
+  }
+
+  async searchThreads({ query, term }: SearchThreads): Promise<Page<SearchHit>> {
+    const hits = this.#matching(query).flatMap((thread): readonly SearchHit[] => {
+      const said = this.#said(thread.id).find((text) => text.toLowerCase().includes(term.toLowerCase()));
+      return said === undefined ? [] : [{ thread, snippet: said }];
+    });
+    return threadPage(hits.slice(0, query.limit + 1), query, (hit) => hit.thread);
+  }
+
+  async listTurns({ threadId, cursor, limit, direction, itemsView }: ListTurns): Promise<Page<Turn>> {
+    const { historyMode, lines } = this.#stored(threadId, true);
+    const from = cursor === undefined ? null : parseHistoryCursor(cursor, threadId, 'turns');
+    const found = inDirection(turnsOf(lines, historyMode), direction, from);
+    const shown = found
+      .slice(0, limit)
+      .map((turn) => ({ at: turn.at, value: turnView(turn, historyMode, itemsView) }));
+    return historyPage(shown, found.length > limit, threadId, 'turns');
+  }
+
+  async listItems(params: ListItems): Promise<Page<ThreadItemEntry>> {
+    const { threadId, turnId, cursor, anchorItemId, limit, direction } = params;
+    const { historyMode, lines } = this.#stored(threadId, true);
+    const turns = turnsOf(lines, historyMode).filter((turn) => turnId === undefined || turn.turnId === turnId);
+    const items = turns.flatMap((turn) => turn.items.map((item) => ({ ...item, turnId: turn.turnId })));
+    const scope = 'itemsByCreatedAtOrdinal';
+    let from = cursor === undefined ? null : parseHistoryCursor(cursor, threadId, scope);
+    if (anchorItemId !== undefined) {
+      if (turnId === undefined) throw invalidRequest('turnId is required when cursor is an item anchor');
+      const anchor = items.find((item) => item.itemId === anchorItemId);
+      if (anchor === undefined) {
+        throw invalidRequest('cursor.itemId does not identify an item in the requested history scope');
+      }
+      from = { at: anchor.at, isIncluded: false };
+    }
+    const visible = items.flatMap((entry) => {
+      const item = itemViewOf(entry, historyMode);
+      if (item === undefined) return [];
+      const { at, startedAtMs, completedAtMs } = entry;
+      return [{ at, value: { turnId: entry.turnId, item, startedAtMs, completedAtMs } }];
+    });
+    const found = inDirection(visible, direction, from);
+    return historyPage(found.slice(0, limit), found.length > limit, threadId, scope);
+  }
+
+  async updateThreadMetadata(threadId: ThreadId, patch: ThreadMetadataPatch): Promise<StoredThread> {
+    assertValidPatch(patch);
+    if (this.#writers.has(threadId)) await this.persistThread(threadId);
+    const stored = this.#stored(threadId, true);
+    if (isEmptyPatch(patch)) return this.#view(threadId, stored);
+    const before = this.#view(threadId, stored);
+    if (patch.memoryMode !== undefined || patch.gitInfo !== undefined) {
+      const git = patch.gitInfo === undefined ? before.git : patchedGit(before.git, patch.gitInfo);
+      const payload = {
+        ...stored.lines[0]?.item.payload,
+        memory_mode: patch.memoryMode ?? before.memoryMode,
+        git: git === null ? {} : renderGit(git),
+      };
+      this.#append(stored, [{ timestamp: formatTimestamp(this.#now()), item: { type: 'session_meta', payload } }]);
+    }
+    stored.name = patch.name ?? stored.name;
+    return this.#view(threadId, stored);
+  }
+
+  async archiveThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
+    this.#assertNoneLive(threadIds);
+    const [first, ...others] = threadIds;
+    const archivable = others.filter((threadId) => this.#threads.get(threadId)?.isArchived === false);
+    this.#stored(first, false).isArchived = true;
+    for (const threadId of archivable) this.#stored(threadId, false).isArchived = true;
+    return [first, ...archivable];
+  }
+
+  async unarchiveThread(threadId: ThreadId): Promise<StoredThread> {
+    const thread = this.#threads.get(threadId);
+    if (thread?.isArchived !== true) throw notFound(`no archived rollout found for thread id ${threadId}`);
+    thread.isArchived = false;
+    thread.updatedAtMs = this.#now();
+    return this.#view(threadId, thread);
+  }
+
+  async deleteThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
+    this.#assertNoneLive(threadIds);
+    this.#stored(threadIds[0], true);
+    return threadIds.filter((threadId) => this.#threads.delete(threadId));
+  }
+
+  async revertThread(threadId: ThreadId, beforeTurnId: string): Promise<StoredThread> {
+    this.#assertNoneLive([threadId]);
+    const stored = this.#stored(threadId, true);
+    if (stored.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
+    const boundary: ForkBoundary = { kind: 'beforeTurn', turnId: beforeTurnId };
+    stored.lines = stored.lines.slice(0, cutAt(boundary, turnsOf(stored.lines, 'paginated'), stored.lines.length));
+    stored.updatedAtMs = this.#now();
+    return this.#view(threadId, stored);
+  }
+
+  async descendantsOf(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    const all = [...this.#threads].map(([id, thread]) => this.#view(id, thread));
+    return descendants(threadId, all);
+  }
+
+  async inspect(): Promise<Readonly<Record<string, JsonValue>>> {
+    return { kind: 'memory', threads: this.#threads.size, writers: [...this.#writers.keys()] };
+  }
+
+  async close(): Promise<void> {
+    this.#writers.clear();
+  }
+
+  #now(): number {
+    return (this.#options.now ?? Date.now)();
+  }
+
+  #register(threadId: ThreadId, writer: MemoryWriter): void {
+    if (this.#writers.has(threadId)) throw invalidRequest(`thread ${threadId} already has a live local writer`);
+    this.#writers.set(threadId, writer);
+  }
+
+  #writer(threadId: ThreadId): MemoryWriter {
+    const writer = this.#writers.get(threadId);
+    if (writer === undefined) throw notFound(`thread ${threadId} not found`);
+    return writer;
+  }
+
+  #stored(threadId: ThreadId, includeArchived: boolean): MemoryThread {
+    const thread = this.#threads.get(threadId);
+    if (thread === undefined || (thread.isArchived && !includeArchived)) {
+      throw notFound(`no rollout found for thread id ${threadId}`);
+    }
+    return thread;
+  }
+
+  async #write(threadId: ThreadId, records: readonly NewRecord[]): Promise<void> {
+    const writer = this.#writer(threadId);
+    const known = this.#threads.get(threadId);
+    if (known !== undefined) {
+      this.#append(known, records);
+      return;
+    }
+    const payload = await writer.header();
+    const { historyMode } = writer;
+    const now = this.#now();
+    const thread: MemoryThread = { historyMode, lines: [], name: null, updatedAtMs: now, isArchived: false };
+    const header = { timestamp: formatTimestamp(now), item: { type: 'session_meta', payload } };
+    this.#append(thread, [header, ...writer.inherited, ...records]);
+    this.#threads.set(threadId, thread);
+  }
+
+  #append(thread: MemoryThread, records: readonly NewRecord[]): void {
+    if (records.length === 0) return;
+    const numbered = records.map(({ timestamp, item }, index) => ({
+      timestamp,
+      ...(thread.historyMode === 'paginated' ? { ordinal: thread.lines.length + index } : {}),
+      item,
+    }));
+    thread.lines = [...thread.lines, ...numbered];
+    thread.updatedAtMs = this.#now();
+  }
+
+  #view(threadId: ThreadId, thread: MemoryThread): StoredThread {
+    const facts = thread.lines.reduce(withLine, NO_FACTS);
+    if (facts.header === null) throw notFound(`no rollout found for thread id ${threadId}`);
+    return storedThread(facts.header, facts, {
+      path: null,
+      name: thread.name,
+      updatedAtMs: thread.updatedAtMs,
+      archivedAtMs: thread.isArchived ? thread.updatedAtMs : null,
+      defaultModelProvider: this.#options.defaultModelProvider,
+    });
+  }
+
+  #matching(query: ThreadQuery): readonly StoredThread[] {
+    const all = [...this.#threads].map(([id, thread]) => this.#view(id, thread));
+    const isWanted = filterOf(query, all);
+    const sign = query.direction === 'asc' ? 1 : -1;
+    const key = (thread: StoredThread): number => sortKeyOf(thread, query.sortKey);
+    const order = (a: StoredThread, b: StoredThread): number => sign * (key(a) - key(b) || (a.id < b.id ? -1 : 1));
+    const after = query.after;
+    const isBeyond = (thread: StoredThread): boolean => {
+      if (after === undefined) return true;
+      const distance = sign * (key(thread) - after.keyMs);
+      if (distance !== 0 || after.id === null) return distance > 0;
+      return sign > 0 ? thread.id > after.id : thread.id < after.id;
+    };
+    return all.filter(isWanted).toSorted(order).filter(isBeyond);
+  }
+
+  #said(threadId: ThreadId): readonly string[] {
+    const { lines, historyMode } = this.#stored(threadId, true);
+    return turnsOf(lines, historyMode)
+      .flatMap((turn) => turn.items)
+      .filter((item) => item.role !== 'other')
+      .map((item) => JSON.stringify(itemViewOf(item, historyMode)));
+  }
+
+  #assertNoneLive(threadIds: readonly ThreadId[]): void {
+    for (const threadId of threadIds) {
+      if (this.#writers.has(threadId)) throw conflict(`thread ${threadId} has a live writer in this process`, 'this process');
+    }
+  }
+}
+
+function filterOf(query: ThreadQuery, all: readonly StoredThread[]): (thread: StoredThread) => boolean {
+  const family = query.ancestorId === undefined ? undefined : new Set(descendants(query.ancestorId, all));
+  const cwds = query.cwds?.map(normalizedFolder);
+  const title = query.titleContains === undefined ? undefined : foldedText(query.titleContains);
+  return (thread) =>
+    (thread.archivedAtMs !== null) === query.isArchived &&
+    thread.preview !== '' &&
+    (query.modelProviders?.includes(thread.modelProvider) ?? true) &&
+    (query.sourceKinds?.some((kind) => sourceKindsOf(thread.source).includes(kind)) ?? true) &&
+    (cwds?.includes(normalizedFolder(thread.cwd)) ?? true) &&
+    (title === undefined || foldedText(thread.name ?? thread.preview).includes(title)) &&
+    query.excludedIds?.includes(thread.id) !== true &&
+    (query.parentId === undefined || thread.parentThreadId === query.parentId) &&
+    (family === undefined || family.has(thread.id));
+}
+
+function descendants(threadId: ThreadId, all: readonly StoredThread[]): readonly ThreadId[] {
+  const found: ThreadId[] = [];
+  let generation: readonly ThreadId[] = [threadId];
+  while (generation.length > 0) {
+    const parents = new Set(generation);
+    generation = all
+      .filter((thread) => thread.parentThreadId !== null && parents.has(thread.parentThreadId))
+      .map((thread) => thread.id)
+      .filter((id) => id !== threadId && !found.includes(id));
+    found.push(...generation);
+  }
+  return found;
+}
+
+/** Index of the first record left out. @throws invalidRequest for a turn that is not there */
+function cutAt(boundary: ForkBoundary, turns: readonly HistoryTurn[], end: number): number {
+  switch (boundary.kind) {
+    case 'latest':
+      return end;
+    case 'throughTurn':
+    case 'beforeTurn': {
+      const index = turns.findIndex((turn) => turn.turnId === boundary.turnId);
+      const turn = turns[index];
+      if (turn === undefined) throw invalidRequest(`turn not found: ${boundary.turnId}`);
+      if (boundary.kind === 'beforeTurn') return turn.at;
+      return turn.endAt ?? turns[index + 1]?.at ?? end;
+    }
+    case 'beforeUserMessage': {
+      const messages = turns.flatMap((turn) =>
+        turn.items
+          .filter((item) => item.role === 'user')
+          .map((item, index) => (index === 0 ? turn.at : item.at)),
+      );
+      const open = turns.at(-1);
+      const goesOn = open?.status === 'inProgress' ? open.at : end;
+      return messages[boundary.index] ?? goesOn;
+    }
+  }
+}
