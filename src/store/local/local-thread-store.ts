@@ -122,7 +122,7 @@ export class LocalThreadStore implements ThreadStore {
     const { threadId, sourceId, boundary } = params;
     return this.#lifecycle.runAll([sourceId, threadId], async () => {
       // The source must be there to refer to; it goes on being written meanwhile.
-      await this.#live.find(sourceId)?.writer.persist('process');
+      await this.#storeIfLazy(sourceId, 'process');
       const prefix = await this.#index.current.prefix(sourceId, boundary);
       const header = async (): Promise<JsonObject> => forkHeader(await params.header(), sourceId, prefix);
       const live = await this.#create({ ...params, historyMode: prefix.historyMode }, header, prefix);
@@ -215,8 +215,7 @@ export class LocalThreadStore implements ThreadStore {
   async updateThreadMetadata(threadId: ThreadId, patch: ThreadMetadataPatch): Promise<StoredThread> {
     assertValidPatch(patch);
     return this.#lifecycle.run(threadId, async () => {
-      const live = this.#live.find(threadId);
-      if (live !== undefined && !live.writer.isStored) await live.writer.persist('power');
+      await this.#storeIfLazy(threadId, 'power');
       const located = await this.#index.located(threadId);
       if (isEmptyPatch(patch)) return located.thread;
       if (isWrittenToHistory(patch)) await this.#writePatch(located, patch);
@@ -321,6 +320,14 @@ export class LocalThreadStore implements ThreadStore {
 
   #newPath(threadId: ThreadId, rolloutId: ThreadId, atMs: number): string {
     return this.#home.activePath({ threadId, rolloutId, localTime: localTimeOf(atMs), isCompressed: false });
+  }
+
+  /** A lazy thread that something is to be done with comes into being. */
+  async #storeIfLazy(threadId: ThreadId, durability: Durability): Promise<void> {
+    const writer = this.#live.find(threadId)?.writer;
+    if (writer === undefined || writer.isStored) return;
+    await writer.persist(durability);
+    this.#index.touch(writer.path);
   }
 
   /** A rollout outside the home stands for its thread only while it is live. */

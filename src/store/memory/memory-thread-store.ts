@@ -5,13 +5,14 @@ import { assertValidPatch, isEmptyPatch, patchedGit, type ThreadMetadataPatch } 
 import { historyPage, parseHistoryCursor } from '../../domain/history-cursor.ts';
 import type { Page } from '../../domain/page.ts';
 import type { RolloutLine } from '../../domain/rollout-line.ts';
-import { renderGit, type HistoryMode } from '../../domain/session-meta.ts';
+import { renderGit, type GitInfo, type HistoryMode, type MemoryMode } from '../../domain/session-meta.ts';
 import { storedThread, type StoredThread } from '../../domain/stored-thread.ts';
 import { NO_FACTS, withLine } from '../../domain/thread-facts.ts';
 import { threadPage } from '../../domain/thread-cursor.ts';
 import { foldedText, normalizedFolder, sortKeyOf, sourceKindsOf, type ThreadQuery } from '../../domain/thread-query.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
 import type { ThreadItemEntry, Turn } from '../../domain/turn.ts';
+import { KeyedMutex } from '../mutex.ts';
 import type {
   AppendRecords,
   CreateThread,
@@ -61,6 +62,9 @@ export class MemoryThreadStore implements ThreadStore {
   readonly #options: MemoryThreadStoreOptions;
   readonly #threads = new Map<ThreadId, MemoryThread>();
   readonly #writers = new Map<ThreadId, MemoryWriter>();
+  /** Writes of one thread go one at a time: the first one waits for the header. */
+  readonly #mutex = new KeyedMutex<ThreadId>();
+  #lastMs = 0;
 
   constructor(options: MemoryThreadStoreOptions) {
     this.#options = options;
@@ -196,12 +200,7 @@ export class MemoryThreadStore implements ThreadStore {
     const before = this.#view(threadId, stored);
     if (patch.memoryMode !== undefined || patch.gitInfo !== undefined) {
       const git = patch.gitInfo === undefined ? before.git : patchedGit(before.git, patch.gitInfo);
-      const payload = {
-        ...stored.lines[0]?.item.payload,
-        memory_mode: patch.memoryMode ?? before.memoryMode,
-        git: git === null ? {} : renderGit(git),
-      };
-      this.#append(stored, [{ timestamp: formatTimestamp(this.#now()), item: { type: 'session_meta', payload } }]);
+      this.#appendHeader(stored, patch.memoryMode ?? before.memoryMode, git);
     }
     stored.name = patch.name ?? stored.name;
     return this.#view(threadId, stored);
@@ -235,8 +234,9 @@ export class MemoryThreadStore implements ThreadStore {
     const stored = this.#stored(threadId, true);
     if (stored.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
     const boundary: ForkBoundary = { kind: 'beforeTurn', turnId: beforeTurnId };
+    const { memoryMode, git } = this.#view(threadId, stored);
     stored.lines = stored.lines.slice(0, cutAt(boundary, turnsOf(stored.lines, 'paginated'), stored.lines.length));
-    stored.updatedAtMs = this.#now();
+    this.#appendHeader(stored, memoryMode, git);
     return this.#view(threadId, stored);
   }
 
@@ -253,8 +253,10 @@ export class MemoryThreadStore implements ThreadStore {
     this.#writers.clear();
   }
 
+  /** Now, and later than ever before: no two updates share a millisecond (upstream-behaviour 4.4). */
   #now(): number {
-    return (this.#options.now ?? Date.now)();
+    this.#lastMs = Math.max((this.#options.now ?? Date.now)(), this.#lastMs + 1);
+    return this.#lastMs;
   }
 
   #register(threadId: ThreadId, writer: MemoryWriter): void {
@@ -276,8 +278,12 @@ export class MemoryThreadStore implements ThreadStore {
     return thread;
   }
 
-  async #write(threadId: ThreadId, records: readonly NewRecord[]): Promise<void> {
+  #write(threadId: ThreadId, records: readonly NewRecord[]): Promise<void> {
     const writer = this.#writer(threadId);
+    return this.#mutex.run(threadId, () => this.#writeNow(threadId, writer, records));
+  }
+
+  async #writeNow(threadId: ThreadId, writer: MemoryWriter, records: readonly NewRecord[]): Promise<void> {
     const known = this.#threads.get(threadId);
     if (known !== undefined) {
       this.#append(known, records);
@@ -290,6 +296,12 @@ export class MemoryThreadStore implements ThreadStore {
     const header = { timestamp: formatTimestamp(now), item: { type: 'session_meta', payload } };
     this.#append(thread, [header, ...writer.inherited, ...records]);
     this.#threads.set(threadId, thread);
+  }
+
+  /** The header once more, with what has changed since: as in a rollout. */
+  #appendHeader(thread: MemoryThread, memoryMode: MemoryMode, git: GitInfo | null): void {
+    const payload = { ...thread.lines[0]?.item.payload, memory_mode: memoryMode, git: git === null ? {} : renderGit(git) };
+    this.#append(thread, [{ timestamp: formatTimestamp(this.#now()), item: { type: 'session_meta', payload } }]);
   }
 
   #append(thread: MemoryThread, records: readonly NewRecord[]): void {

@@ -67,7 +67,6 @@ export class RolloutSync {
 
   /** Looks into folders whose entries changed since they were last looked at. */
   refreshFolders(): void {
-    if (this.#folders.size === 0) return;
     for (const root of [this.#home.sessions, this.#home.archivedSessions]) {
       if (!this.#folders.has(root) && stateOfFolder(root) !== undefined) this.#folders.set(root, -1);
     }

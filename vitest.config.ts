@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Builds once what tests start as a process of its own: the daemon, the index thread.
+    globalSetup: ['test/support/build.ts'],
+    setupFiles: ['test/support/leaves-nothing.ts'],
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
