@@ -38,8 +38,7 @@ export class SkeinError extends Error {
 
 export const notFound = (message: string): SkeinError => new SkeinError('notFound', message);
 
-export const invalidRequest = (message: string): SkeinError =>
-  new SkeinError('invalidRequest', message);
+export const invalidRequest = (message: string): SkeinError => new SkeinError('invalidRequest', message);
 
 export const conflict = (message: string, holder?: string): SkeinError =>
   new SkeinError('conflict', message, holder === undefined ? {} : { holder });

@@ -14,11 +14,7 @@ export interface HistoryPosition {
 export type HistoryScope = 'turns' | 'itemsByCreatedAtOrdinal';
 
 /** Cursors of turn and item pages: JSON text, shaped as the peer shapes them. */
-export const formatHistoryCursor = (
-  threadId: ThreadId,
-  position: HistoryPosition,
-  scope: HistoryScope,
-): string =>
+export const formatHistoryCursor = (threadId: ThreadId, position: HistoryPosition, scope: HistoryScope): string =>
   JSON.stringify({
     requestedThreadId: threadId,
     rolloutOrdinal: position.at,
@@ -27,11 +23,7 @@ export const formatHistoryCursor = (
   });
 
 /** @throws invalidRequest `invalid cursor: …`, also for a cursor of another thread or scope */
-export function parseHistoryCursor(
-  text: string,
-  threadId: ThreadId,
-  scope: HistoryScope,
-): HistoryPosition {
+export function parseHistoryCursor(text: string, threadId: ThreadId, scope: HistoryScope): HistoryPosition {
   const refusal = invalidRequest(`invalid cursor: ${text}`);
   let value: unknown;
   try {

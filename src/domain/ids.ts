@@ -28,13 +28,9 @@ export function parseThreadId(text: string, noun = 'thread'): ThreadId {
   const problem = uuidProblem(text);
   if (problem !== undefined) throw invalidRequest(`invalid ${noun} id: ${problem}`);
   const digits = bareBody(text).replaceAll('-', '').toLowerCase();
-  return [
-    digits.slice(0, 8),
-    digits.slice(8, 12),
-    digits.slice(12, 16),
-    digits.slice(16, 20),
-    digits.slice(20),
-  ].join('-') as ThreadId;
+  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join(
+    '-',
+  ) as ThreadId;
 }
 
 /** Same as {@link parseThreadId} but undefined instead of an error. */

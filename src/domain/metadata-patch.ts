@@ -25,14 +25,9 @@ const isEmptyGitPatch = (patch: GitInfoPatch): boolean =>
   patch.sha === undefined && patch.branch === undefined && patch.originUrl === undefined;
 
 /** Two patches as one: the later wins member by member, in git too. */
-export function mergePatches(
-  earlier: ThreadMetadataPatch,
-  later: ThreadMetadataPatch,
-): ThreadMetadataPatch {
+export function mergePatches(earlier: ThreadMetadataPatch, later: ThreadMetadataPatch): ThreadMetadataPatch {
   const gitInfo =
-    earlier.gitInfo === undefined && later.gitInfo === undefined
-      ? undefined
-      : { ...earlier.gitInfo, ...later.gitInfo };
+    earlier.gitInfo === undefined && later.gitInfo === undefined ? undefined : { ...earlier.gitInfo, ...later.gitInfo };
   return { ...earlier, ...later, ...(gitInfo === undefined ? {} : { gitInfo }) };
 }
 

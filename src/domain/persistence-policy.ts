@@ -20,10 +20,8 @@ export function isPersisted(item: RolloutItem, mode: HistoryMode): boolean {
 }
 
 /** The items of a batch that are written, in order. */
-export const persistedItems = (
-  items: readonly RolloutItem[],
-  mode: HistoryMode,
-): readonly RolloutItem[] => items.filter((item) => isPersisted(item, mode));
+export const persistedItems = (items: readonly RolloutItem[], mode: HistoryMode): readonly RolloutItem[] =>
+  items.filter((item) => isPersisted(item, mode));
 
 const TRANSIENT_RESPONSE_ITEMS: ReadonlySet<string> = new Set([
   '',

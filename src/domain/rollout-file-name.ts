@@ -14,8 +14,7 @@ export interface RolloutFileName {
   readonly isCompressed: boolean;
 }
 
-const PATTERN =
-  /^rollout-(\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2})-([0-9a-f-]{36})(?:_([0-9a-f-]{36}))?\.jsonl(\.zst)?$/;
+const PATTERN = /^rollout-(\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2})-([0-9a-f-]{36})(?:_([0-9a-f-]{36}))?\.jsonl(\.zst)?$/;
 
 /** Reads a rollout's file name (the last path segment); undefined for any other file. */
 export function parseRolloutFileName(fileName: string): RolloutFileName | undefined {
@@ -44,9 +43,7 @@ export function localTimeOf(epochMs: number): string {
 
 /** The instant that a file name's local time stands for, read in the machine's time zone, in Unix ms. */
 export function epochMsOfLocalTime(localTime: string): number {
-  const [year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0] = localTime
-    .split(/[-T]/)
-    .map(Number);
+  const [year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0] = localTime.split(/[-T]/).map(Number);
   return new Date(year, month - 1, day, hour, minute, second).getTime();
 }
 

@@ -1,13 +1,6 @@
 import { parseTimestamp } from './timestamps.ts';
 import { tryParseThreadId, type ThreadId } from './ids.ts';
-import {
-  isJsonObject,
-  numberMember,
-  objectMember,
-  stringMember,
-  type JsonObject,
-  type JsonValue,
-} from './json.ts';
+import { isJsonObject, numberMember, objectMember, stringMember, type JsonObject, type JsonValue } from './json.ts';
 import type { RolloutItem } from './rollout-line.ts';
 
 /** How a thread's history is stored. Legacy lines have no ordinals; paginated ones do, and fork by reference. */

@@ -1,5 +1,5 @@
 import { invalidRequest } from './errors.ts';
-import { isThreadId, type ThreadId } from './ids.ts';
+import { isThreadId } from './ids.ts';
 import { EMPTY_PAGE, type Page } from './page.ts';
 import type { StoredThread } from './stored-thread.ts';
 import { sortKeyOf, type ThreadPosition, type ThreadQuery } from './thread-query.ts';
@@ -21,7 +21,7 @@ export function parseThreadCursor(text: string): ThreadPosition {
   if (keyMs === undefined || rest.length > 0 || (id !== undefined && !isThreadId(id))) {
     throw invalidRequest(`invalid cursor: ${text}`);
   }
-  return { keyMs, id: id === undefined ? null : (id as ThreadId) };
+  return { keyMs, id: id ?? null };
 }
 
 /** A page from what a query found: in order, one element more than the limit if there are more. */

@@ -139,9 +139,7 @@ function withEvent(facts: ThreadFacts, line: RolloutLine): ThreadFacts {
 /** The line's own stamp is finer than `started_at`, which counts seconds. */
 function turnStartMs(line: RolloutLine): number | undefined {
   const startedAt = numberMember(line.item.payload, 'started_at');
-  return (
-    parseTimestamp(line.timestamp) ?? (startedAt === undefined ? undefined : startedAt * 1_000)
-  );
+  return parseTimestamp(line.timestamp) ?? (startedAt === undefined ? undefined : startedAt * 1_000);
 }
 
 function withUserMessage(facts: ThreadFacts, line: RolloutLine): ThreadFacts {

@@ -42,8 +42,7 @@ export function itemOfLegacyEvents(events: readonly JsonObject[], id: string): T
   return view === undefined ? undefined : { ...view, startedAtMs: null, completedAtMs: null };
 }
 
-const isReasoning = (type: string): boolean =>
-  type === 'agent_reasoning' || type === 'agent_reasoning_raw_content';
+const isReasoning = (type: string): boolean => type === 'agent_reasoning' || type === 'agent_reasoning_raw_content';
 
 type View = (stored: JsonObject, id: string) => ThreadItem;
 
@@ -222,7 +221,11 @@ function userInputOf(part: JsonObject): JsonObject {
         text_elements: arrayMember(part, 'text_elements'),
       };
     case 'image':
-      return { type: 'image', ...detailOf(part), url: stringMember(part, 'image_url') ?? stringMember(part, 'url') ?? '' };
+      return {
+        type: 'image',
+        ...detailOf(part),
+        url: stringMember(part, 'image_url') ?? stringMember(part, 'url') ?? '',
+      };
     case 'local_image':
     case 'localImage':
       return { type: 'localImage', ...detailOf(part), path: pathOf(part['path']) };
@@ -374,8 +377,7 @@ const quoted = (word: string): string =>
   /^[A-Za-z0-9_\-.,:/@+=]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 /** `snake_case` to `camelCase`. */
-const camel = (name: string): string =>
-  name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
+const camel = (name: string): string => name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
 
 const withCamelKeys = (stored: JsonObject): JsonObject =>
   Object.fromEntries(Object.entries(stored).map(([key, value]) => [camel(key), value]));

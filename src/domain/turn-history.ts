@@ -258,8 +258,7 @@ function ensureTurn(
 }
 
 /** A user message ends an implicit turn, unless that holds nothing but a compaction. */
-const isFinishedByMessage = (open: OpenTurn): boolean =>
-  !open.isExplicit && !(open.sawCompaction && open.isEmpty);
+const isFinishedByMessage = (open: OpenTurn): boolean => !open.isExplicit && !(open.sawCompaction && open.isEmpty);
 
 const implicitTurn = (turnId: string): HistoryChange => ({
   type: 'turnOpened',

@@ -44,10 +44,7 @@ function textOfContent(completed: JsonObject): UserText {
     .join('');
   return {
     text: requestIn(text),
-    placeholder: placeholderOf(
-      ofKind(['image', 'local_image']),
-      ofKind(['audio', 'local_audio']),
-    ),
+    placeholder: placeholderOf(ofKind(['image', 'local_image']), ofKind(['audio', 'local_audio'])),
   };
 }
 
@@ -56,5 +53,4 @@ function requestIn(message: string): string {
   return (marker < 0 ? message : message.slice(marker + REQUEST_MARKER.length)).trim();
 }
 
-const placeholderOf = (images: number, audio: number): string =>
-  images > 0 ? '[Image]' : audio > 0 ? '[Audio]' : '';
+const placeholderOf = (images: number, audio: number): string => (images > 0 ? '[Image]' : audio > 0 ? '[Audio]' : '');

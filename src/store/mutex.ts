@@ -10,7 +10,7 @@ export class Mutex {
 }
 
 /** A {@link Mutex} per key, kept only while someone uses it. */
-export class KeyedMutex<K> {
+export class KeyedMutex<K extends string> {
   readonly #byKey = new Map<K, { readonly mutex: Mutex; users: number }>();
 
   async run<T>(key: K, work: () => Promise<T>): Promise<T> {
@@ -28,7 +28,7 @@ export class KeyedMutex<K> {
   /** Holds several keys at once, taken in sorted order so that two holders cannot wait for each other. */
   runAll<T>(keys: readonly K[], work: () => Promise<T>): Promise<T> {
     return [...new Set(keys)]
-      .toSorted()
+      .toSorted((a, b) => (a < b ? -1 : 1))
       .reduceRight<() => Promise<T>>((inner, key) => () => this.run(key, inner), work)();
   }
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newUuid, type ThreadId } from '../../src/domain/ids.ts';
-import type { JsonObject } from '../../src/domain/json.ts';
+import { stringMember, type JsonObject } from '../../src/domain/json.ts';
 import type { RolloutItem } from '../../src/domain/rollout-line.ts';
 import type { HistoryMode } from '../../src/domain/session-meta.ts';
 import type { StoredThread } from '../../src/domain/stored-thread.ts';
@@ -44,7 +44,8 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         historyMode: mode,
         cwd: '/work/project',
         createdAtMs,
-        header: async () => headerPayload(threadId, mode, { timestamp: new Date(createdAtMs).toISOString(), ...overrides }),
+        header: async () =>
+          headerPayload(threadId, mode, { timestamp: new Date(createdAtMs).toISOString(), ...overrides }),
       });
     const append = (threadId: ThreadId, items: readonly RolloutItem[], atMs = T0): Promise<void> =>
       store.appendItems({
@@ -75,7 +76,7 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
     const historyOf = async (threadId: ThreadId): Promise<readonly string[]> => {
       const types: string[] = [];
       for await (const line of store.loadHistory(threadId, { includeArchived: true })) {
-        types.push(line.item.type === 'event_msg' ? String(line.item.payload['type']) : line.item.type);
+        types.push(stringMember(line.item.type === 'event_msg' ? line.item.payload : {}, 'type') ?? line.item.type);
       }
       return types;
     };
@@ -166,7 +167,10 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
           createdAtMs: T0,
           header: async () => headerPayload(threadId, 'legacy'),
         });
-        await expect(refused).rejects.toMatchObject({ code: 'invalidRequest', message: expect.stringContaining('cwd') });
+        await expect(refused).rejects.toMatchObject({
+          code: 'invalidRequest',
+          message: expect.stringContaining('cwd'),
+        });
       });
 
       it.each(BOTH_MODES)('STORE-7 resume goes on with the history as it is (%s)', async (mode) => {
@@ -243,7 +247,10 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         });
         await store.resumeThread({ threadId });
         await append(threadId, [
-          { type: 'turn_context', payload: { turn_id: 't', cwd: '/elsewhere', model: 'm-1', effort: 'high', approval_policy: 'never' } },
+          {
+            type: 'turn_context',
+            payload: { turn_id: 't', cwd: '/elsewhere', model: 'm-1', effort: 'high', approval_policy: 'never' },
+          },
           event('token_count', { info: { total_token_usage: { total_tokens: 42 } } }),
         ]);
         expect(await store.readThread(threadId)).toMatchObject({
@@ -336,7 +343,11 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
           await store.updateThreadMetadata(threadId, { name: 'live', gitInfo: { sha: 'x' } });
           await turn(threadId, mode, 'again');
           await store.shutdownThread(threadId);
-          expect(await store.readThread(threadId)).toMatchObject({ name: 'live', memoryMode: 'disabled', git: { sha: 'x' } });
+          expect(await store.readThread(threadId)).toMatchObject({
+            name: 'live',
+            memoryMode: 'disabled',
+            git: { sha: 'x' },
+          });
           expect(await turnsOf(threadId)).toEqual(['hello / re: hello', 'again / re: again']);
         }
       });
@@ -351,7 +362,9 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       });
 
       it('META-9 of an unknown thread is notFound', async () => {
-        await expect(store.updateThreadMetadata(someThreadId(), { name: 'x' })).rejects.toMatchObject({ code: 'notFound' });
+        await expect(store.updateThreadMetadata(someThreadId(), { name: 'x' })).rejects.toMatchObject({
+          code: 'notFound',
+        });
       });
 
       it('META-10 a name that only repeats the preview is no name', async () => {
@@ -364,18 +377,33 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         const threadId = someThreadId();
         await create(threadId, 'legacy', { git: { branch: 'mine' } });
         await append(threadId, [
-          { type: 'session_meta', payload: headerPayload(other, 'legacy', { git: { branch: 'theirs' }, memory_mode: 'disabled' }) },
+          {
+            type: 'session_meta',
+            payload: headerPayload(other, 'legacy', { git: { branch: 'theirs' }, memory_mode: 'disabled' }),
+          },
         ]);
         await turn(threadId, 'legacy', 'hi');
-        expect(await store.readThread(threadId)).toMatchObject({ id: threadId, git: { branch: 'mine' }, memoryMode: 'enabled' });
+        expect(await store.readThread(threadId)).toMatchObject({
+          id: threadId,
+          git: { branch: 'mine' },
+          memoryMode: 'enabled',
+        });
       });
     });
 
     describe('lists', () => {
-      const many = async (count: number, overrides: (index: number) => JsonObject = () => ({})): Promise<readonly ThreadId[]> => {
+      const many = async (
+        count: number,
+        overrides: (index: number) => JsonObject = () => ({}),
+      ): Promise<readonly ThreadId[]> => {
         const ids: ThreadId[] = [];
         for (let index = 0; index < count; index += 1) {
-          const { threadId } = await stored(index % 2 === 0 ? 'legacy' : 'paginated', [`thread ${index}`], overrides(index), T0 + index * 1_000);
+          const { threadId } = await stored(
+            index % 2 === 0 ? 'legacy' : 'paginated',
+            [`thread ${index}`],
+            overrides(index),
+            T0 + index * 1_000,
+          );
           ids.push(threadId);
         }
         return ids;
@@ -398,7 +426,9 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
           const met: ThreadId[] = [];
           let after: ThreadQuery['after'];
           for (let page = 0; page < 10; page += 1) {
-            const { data, nextCursor } = await store.listThreads(query({ direction, limit: 2, ...(after === undefined ? {} : { after }) }));
+            const { data, nextCursor } = await store.listThreads(
+              query({ direction, limit: 2, ...(after === undefined ? {} : { after }) }),
+            );
             met.push(...data.map((thread) => thread.id));
             const last = data.at(-1);
             if (nextCursor === null || last === undefined) break;
@@ -410,7 +440,7 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       });
 
       it('LIST-3 sorts by creation, by update and by recency', async () => {
-        const [first, second, third] = await many(3) as [ThreadId, ThreadId, ThreadId];
+        const [first, second, third] = (await many(3)) as [ThreadId, ThreadId, ThreadId];
         await store.resumeThread({ threadId: first });
         const lastUpdate = (await store.readThread(third)).updatedAtMs;
         do {
@@ -472,7 +502,12 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       it('LIST-9 excludes ids, and finds children and descendants', async () => {
         const { threadId: root } = await stored('legacy', ['root']);
         const { threadId: child } = await stored('legacy', ['child'], { parent_thread_id: root }, T0 + 1_000);
-        const { threadId: grandchild } = await stored('legacy', ['grandchild'], { parent_thread_id: child }, T0 + 2_000);
+        const { threadId: grandchild } = await stored(
+          'legacy',
+          ['grandchild'],
+          { parent_thread_id: child },
+          T0 + 2_000,
+        );
         expect(await listed({ excludedIds: [root, child] })).toEqual([grandchild]);
         expect(await listed({ parentId: root })).toEqual([child]);
         expect(await listed({ ancestorId: root })).toEqual([grandchild, child]);
@@ -501,7 +536,13 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
           const met: string[] = [];
           let cursor: string | undefined;
           for (let page = 0; page < 10; page += 1) {
-            const result = await store.listTurns({ threadId, limit: 3, direction, itemsView: 'notLoaded', ...(cursor === undefined ? {} : { cursor }) });
+            const result = await store.listTurns({
+              threadId,
+              limit: 3,
+              direction,
+              itemsView: 'notLoaded',
+              ...(cursor === undefined ? {} : { cursor }),
+            });
             met.push(...result.data.map((shown) => shown.id));
             if (result.nextCursor === null) break;
             cursor = result.nextCursor;
@@ -520,7 +561,12 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
             : event('item_completed', {
                 thread_id: threadId,
                 turn_id: turnId,
-                item: { type: 'AgentMessage', id: newUuid(), phase: 'commentary', content: [{ type: 'Text', text: 'thinking aloud' }] },
+                item: {
+                  type: 'AgentMessage',
+                  id: newUuid(),
+                  phase: 'commentary',
+                  content: [{ type: 'Text', text: 'thinking aloud' }],
+                },
               });
         await append(threadId, [...items.slice(0, 3), commentary, ...items.slice(3)]);
         const texts = async (itemsView: 'notLoaded' | 'summary' | 'full'): Promise<readonly string[]> => {
@@ -539,38 +585,57 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         await turn(threadId, mode, 'fine');
         await append(threadId, [
           event('task_started', { turn_id: 'failing', root_turn_id: 'failing', started_at: 10 }),
-          event('task_complete', { turn_id: 'failing', error: { message: 'boom' }, completed_at: 12, duration_ms: 2_000 }),
+          event('task_complete', {
+            turn_id: 'failing',
+            error: { message: 'boom' },
+            completed_at: 12,
+            duration_ms: 2_000,
+          }),
           event('task_started', { turn_id: 'stopped', started_at: 20 }),
           event('turn_aborted', { turn_id: 'stopped', reason: 'interrupted', completed_at: 21, duration_ms: 900 }),
           event('task_started', { turn_id: 'open', started_at: 30 }),
         ]);
         const { data } = await store.listTurns({ threadId, limit: 10, direction: 'asc', itemsView: 'notLoaded' });
         expect(data.map((shown) => shown.status)).toEqual(['completed', 'failed', 'interrupted', 'inProgress']);
-        expect(data[1]).toMatchObject({ id: 'failing', rootTurnId: 'failing', error: { message: 'boom' }, startedAt: 10, completedAt: 12, durationMs: 2_000 });
+        expect(data[1]).toMatchObject({
+          id: 'failing',
+          rootTurnId: 'failing',
+          error: { message: 'boom' },
+          startedAt: 10,
+          completedAt: 12,
+          durationMs: 2_000,
+        });
         expect(data[3]).toMatchObject({ id: 'open', completedAt: null, durationMs: null });
       });
 
-      it.each(BOTH_MODES)('HIST-4 items page through the thread and within a turn, from an anchor too (%s)', async (mode) => {
-        const { threadId, turnIds } = await stored(mode, ['a', 'b', 'c']);
-        const page = (overrides: Partial<Parameters<ThreadStore['listItems']>[0]>): ReturnType<ThreadStore['listItems']> =>
-          store.listItems({ threadId, limit: 4, direction: 'asc', ...overrides });
-        const first = await page({});
-        expect(first.data.map((entry) => textOf(entry.item))).toEqual(['a', 're: a', 'b', 're: b']);
-        expect(first.data[0]?.turnId).toBe(turnIds[0]);
-        const rest = await page({ cursor: first.nextCursor ?? '' });
-        expect(rest.data.map((entry) => textOf(entry.item))).toEqual(['c', 're: c']);
-        expect(rest.nextCursor).toBeNull();
-        const back = await page({ cursor: rest.backwardsCursor ?? '', direction: 'desc', limit: 2 });
-        expect(back.data.map((entry) => textOf(entry.item))).toEqual(['c', 're: b']);
-        const [, second = ''] = turnIds;
-        const ofTurn = await page({ turnId: second });
-        expect(ofTurn.data.map((entry) => textOf(entry.item))).toEqual(['b', 're: b']);
-        const behind = await page({ turnId: second, anchorItemId: ofTurn.data[0]?.item.id ?? '' });
-        expect(behind.data.map((entry) => textOf(entry.item))).toEqual(['re: b']);
-        expect((await page({ turnId: 'nope' })).data).toEqual([]);
-        await expect(page({ turnId: second, anchorItemId: 'nope' })).rejects.toMatchObject({ code: 'invalidRequest' });
-        await expect(page({ anchorItemId: 'nope' })).rejects.toMatchObject({ code: 'invalidRequest' });
-      });
+      it.each(BOTH_MODES)(
+        'HIST-4 items page through the thread and within a turn, from an anchor too (%s)',
+        async (mode) => {
+          const { threadId, turnIds } = await stored(mode, ['a', 'b', 'c']);
+          const page = (
+            overrides: Partial<Parameters<ThreadStore['listItems']>[0]>,
+          ): ReturnType<ThreadStore['listItems']> =>
+            store.listItems({ threadId, limit: 4, direction: 'asc', ...overrides });
+          const first = await page({});
+          expect(first.data.map((entry) => textOf(entry.item))).toEqual(['a', 're: a', 'b', 're: b']);
+          expect(first.data[0]?.turnId).toBe(turnIds[0]);
+          const rest = await page({ cursor: first.nextCursor ?? '' });
+          expect(rest.data.map((entry) => textOf(entry.item))).toEqual(['c', 're: c']);
+          expect(rest.nextCursor).toBeNull();
+          const back = await page({ cursor: rest.backwardsCursor ?? '', direction: 'desc', limit: 2 });
+          expect(back.data.map((entry) => textOf(entry.item))).toEqual(['c', 're: b']);
+          const [, second = ''] = turnIds;
+          const ofTurn = await page({ turnId: second });
+          expect(ofTurn.data.map((entry) => textOf(entry.item))).toEqual(['b', 're: b']);
+          const behind = await page({ turnId: second, anchorItemId: ofTurn.data[0]?.item.id ?? '' });
+          expect(behind.data.map((entry) => textOf(entry.item))).toEqual(['re: b']);
+          expect((await page({ turnId: 'nope' })).data).toEqual([]);
+          await expect(page({ turnId: second, anchorItemId: 'nope' })).rejects.toMatchObject({
+            code: 'invalidRequest',
+          });
+          await expect(page({ anchorItemId: 'nope' })).rejects.toMatchObject({ code: 'invalidRequest' });
+        },
+      );
 
       it('HIST-5 refuses cursors that are garbage, of another thread, or of another kind of list', async () => {
         const { threadId } = await stored('paginated', ['a', 'b']);
@@ -583,15 +648,25 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
           await expect(turns(threadId, bad)).rejects.toMatchObject(refusal);
         }
         await expect(turns(other, nextCursor ?? '')).rejects.toMatchObject(refusal);
-        await expect(store.listItems({ threadId, limit: 1, direction: 'asc', cursor: nextCursor ?? '' })).rejects.toMatchObject(refusal);
+        await expect(
+          store.listItems({ threadId, limit: 1, direction: 'asc', cursor: nextCursor ?? '' }),
+        ).rejects.toMatchObject(refusal);
       });
 
       it('HIST-6 a later record of an item replaces it and keeps its place', async () => {
         const threadId = someThreadId();
         await create(threadId);
         const completed = (id: string, text: string): RolloutItem =>
-          event('item_completed', { turn_id: 't1', item: { type: 'AgentMessage', id, content: [{ type: 'Text', text }] } });
-        await append(threadId, [event('task_started', { turn_id: 't1' }), completed('a', 'one'), completed('b', 'two'), completed('a', 'one again')]);
+          event('item_completed', {
+            turn_id: 't1',
+            item: { type: 'AgentMessage', id, content: [{ type: 'Text', text }] },
+          });
+        await append(threadId, [
+          event('task_started', { turn_id: 't1' }),
+          completed('a', 'one'),
+          completed('b', 'two'),
+          completed('a', 'one again'),
+        ]);
         expect(await turnsOf(threadId)).toEqual(['one again / two']);
       });
 
@@ -628,20 +703,31 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         ]);
         expect(before.data[0]?.items.map((item) => item.id)).toEqual(['item-1', 'item-2', 'item-3']);
         expect(before.data[0]?.items[1]).toMatchObject({ type: 'reasoning', summary: ['hm', 'aha'], content: ['raw'] });
-        await append(threadId, [event('thread_rolled_back', { num_turns: 2 }), event('user_message', { message: 'four' })]);
+        await append(threadId, [
+          event('thread_rolled_back', { num_turns: 2 }),
+          event('user_message', { message: 'four' }),
+        ]);
         expect(await turnsOf(threadId)).toEqual(['one /  / first', 'four']);
       });
 
       it('HIST-9 of an unknown thread is notFound', async () => {
         const threadId = someThreadId();
-        await expect(store.listTurns({ threadId, limit: 1, direction: 'asc', itemsView: 'full' })).rejects.toMatchObject({ code: 'notFound' });
-        await expect(store.listItems({ threadId, limit: 1, direction: 'asc' })).rejects.toMatchObject({ code: 'notFound' });
+        await expect(
+          store.listTurns({ threadId, limit: 1, direction: 'asc', itemsView: 'full' }),
+        ).rejects.toMatchObject({ code: 'notFound' });
+        await expect(store.listItems({ threadId, limit: 1, direction: 'asc' })).rejects.toMatchObject({
+          code: 'notFound',
+        });
         await expect(historyOf(threadId)).rejects.toMatchObject({ code: 'notFound' });
       });
     });
 
     describe('forks', () => {
-      const fork = (sourceId: ThreadId, boundary: Parameters<ThreadStore['forkThread']>[0]['boundary'], mode: HistoryMode): Promise<StoredThread> => {
+      const fork = (
+        sourceId: ThreadId,
+        boundary: Parameters<ThreadStore['forkThread']>[0]['boundary'],
+        mode: HistoryMode,
+      ): Promise<StoredThread> => {
         const threadId = someThreadId();
         return store.forkThread({
           threadId,
@@ -671,8 +757,13 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       it.each(BOTH_MODES)('FORK-2 keeps through a turn, or before one (%s)', async (mode) => {
         const { threadId: source, turnIds } = await stored(mode, ['a', 'b', 'c']);
         const [first = '', second = ''] = turnIds;
-        expect(await turnsOf((await fork(source, { kind: 'throughTurn', turnId: second }, mode)).id)).toEqual(['a / re: a', 'b / re: b']);
-        expect(await turnsOf((await fork(source, { kind: 'beforeTurn', turnId: second }, mode)).id)).toEqual(['a / re: a']);
+        expect(await turnsOf((await fork(source, { kind: 'throughTurn', turnId: second }, mode)).id)).toEqual([
+          'a / re: a',
+          'b / re: b',
+        ]);
+        expect(await turnsOf((await fork(source, { kind: 'beforeTurn', turnId: second }, mode)).id)).toEqual([
+          'a / re: a',
+        ]);
         const empty = await fork(source, { kind: 'beforeTurn', turnId: first }, mode);
         expect(await turnsOf(empty.id)).toEqual([]);
         expect(empty.preview).toBe('');
@@ -682,15 +773,18 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         });
       });
 
-      it.each(BOTH_MODES)('FORK-3 keeps strictly before the n-th user message; past the last it keeps all (%s)', async (mode) => {
-        const { threadId: source } = await stored(mode, ['a', 'b', 'c']);
-        const cut = async (index: number): Promise<readonly string[]> =>
-          turnsOf((await fork(source, { kind: 'beforeUserMessage', index }, mode)).id);
-        expect(await cut(0)).toEqual([]);
-        expect(await cut(2)).toEqual(['a / re: a', 'b / re: b']);
-        expect(await cut(3)).toEqual(['a / re: a', 'b / re: b', 'c / re: c']);
-        expect(await cut(Number.MAX_SAFE_INTEGER)).toEqual(['a / re: a', 'b / re: b', 'c / re: c']);
-      });
+      it.each(BOTH_MODES)(
+        'FORK-3 keeps strictly before the n-th user message; past the last it keeps all (%s)',
+        async (mode) => {
+          const { threadId: source } = await stored(mode, ['a', 'b', 'c']);
+          const cut = async (index: number): Promise<readonly string[]> =>
+            turnsOf((await fork(source, { kind: 'beforeUserMessage', index }, mode)).id);
+          expect(await cut(0)).toEqual([]);
+          expect(await cut(2)).toEqual(['a / re: a', 'b / re: b']);
+          expect(await cut(3)).toEqual(['a / re: a', 'b / re: b', 'c / re: c']);
+          expect(await cut(Number.MAX_SAFE_INTEGER)).toEqual(['a / re: a', 'b / re: b', 'c / re: c']);
+        },
+      );
 
       it.each(BOTH_MODES)('FORK-4 past the last message a turn that goes on is left out (%s)', async (mode) => {
         const { threadId: source } = await stored(mode, ['a']);
@@ -734,7 +828,13 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         const met: string[] = [];
         let cursor: string | undefined;
         for (let page = 0; page < 5; page += 1) {
-          const result = await store.listTurns({ threadId: child.id, limit: 1, direction: 'desc', itemsView: 'full', ...(cursor === undefined ? {} : { cursor }) });
+          const result = await store.listTurns({
+            threadId: child.id,
+            limit: 1,
+            direction: 'desc',
+            itemsView: 'full',
+            ...(cursor === undefined ? {} : { cursor }),
+          });
           met.push(...result.data.map((shown) => shown.items.map(textOf)[0] ?? ''));
           if (result.nextCursor === null) break;
           cursor = result.nextCursor;
@@ -757,7 +857,9 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         await store.revertThread(threadId, second);
         expect(await turnsOf(threadId)).toEqual(['a / re: a']);
         expect(await listed()).toEqual([threadId]);
-        await expect(store.revertThread(threadId, third)).rejects.toMatchObject({ message: `turn not found: ${third}` });
+        await expect(store.revertThread(threadId, third)).rejects.toMatchObject({
+          message: `turn not found: ${third}`,
+        });
       });
 
       it('REV-2 keeps metadata, and survives archive and unarchive', async () => {
@@ -780,7 +882,10 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
           message: 'thread/revert only supports paginated threads',
         });
         const { threadId } = await stored('paginated', ['a']);
-        await expect(store.revertThread(threadId, 'x')).rejects.toMatchObject({ code: 'invalidRequest', message: 'turn not found: x' });
+        await expect(store.revertThread(threadId, 'x')).rejects.toMatchObject({
+          code: 'invalidRequest',
+          message: 'turn not found: x',
+        });
         await store.resumeThread({ threadId });
         await expect(store.revertThread(threadId, 'x')).rejects.toMatchObject({ code: 'conflict' });
         await expect(store.revertThread(someThreadId(), 'x')).rejects.toMatchObject({ code: 'notFound' });
@@ -807,8 +912,14 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       it('ARCH-2 refuses what is unknown, archived twice or not archived', async () => {
         const { threadId } = await stored('legacy', ['a']);
         const unknown = someThreadId();
-        await expect(store.archiveThreads([unknown])).rejects.toMatchObject({ code: 'notFound', message: `no rollout found for thread id ${unknown}` });
-        await expect(store.unarchiveThread(threadId)).rejects.toMatchObject({ code: 'notFound', message: `no archived rollout found for thread id ${threadId}` });
+        await expect(store.archiveThreads([unknown])).rejects.toMatchObject({
+          code: 'notFound',
+          message: `no rollout found for thread id ${unknown}`,
+        });
+        await expect(store.unarchiveThread(threadId)).rejects.toMatchObject({
+          code: 'notFound',
+          message: `no archived rollout found for thread id ${threadId}`,
+        });
         await store.archiveThreads([threadId]);
         await expect(store.archiveThreads([threadId])).rejects.toMatchObject({ code: 'notFound' });
       });
@@ -817,7 +928,10 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         const { threadId: first } = await stored('legacy', ['a']);
         const { threadId: live } = await stored('legacy', ['b']);
         await store.resumeThread({ threadId: live });
-        await expect(store.archiveThreads([first, live])).rejects.toMatchObject({ code: 'conflict', detail: { holder: expect.any(String) } });
+        await expect(store.archiveThreads([first, live])).rejects.toMatchObject({
+          code: 'conflict',
+          detail: { holder: expect.any(String) },
+        });
         expect((await listed()).toSorted()).toEqual([first, live].toSorted());
       });
 
@@ -834,7 +948,9 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
           if (isArchived) await store.archiveThreads([threadId]);
           expect(await store.deleteThreads([threadId])).toEqual([threadId]);
           expect(await subject.holdsNothingOf(threadId)).toBe(true);
-          await expect(store.readThread(threadId, { includeArchived: true })).rejects.toMatchObject({ code: 'notFound' });
+          await expect(store.readThread(threadId, { includeArchived: true })).rejects.toMatchObject({
+            code: 'notFound',
+          });
           expect(await listed()).toEqual([]);
         }
       });

@@ -20,6 +20,8 @@ export const filesBelow = (folder: string): readonly string[] =>
 
 /** True if no file of a home but the lock of a live writer speaks of a thread. */
 export function homeHoldsNothingOf(home: string, threadId: ThreadId): boolean {
-  const files = filesBelow(home).filter((path) => !path.startsWith('skein/') && !path.startsWith('thread-writer-locks/'));
+  const files = filesBelow(home).filter(
+    (path) => !path.startsWith('skein/') && !path.startsWith('thread-writer-locks/'),
+  );
   return files.every((path) => !path.includes(threadId) && !readFileSync(join(home, path), 'utf8').includes(threadId));
 }

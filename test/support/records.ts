@@ -56,7 +56,11 @@ export function turnItems(
   const user =
     mode === 'legacy'
       ? event('user_message', { message: userText })
-      : completed({ type: 'UserMessage', id: newUuid(), content: [{ type: 'text', text: userText, text_elements: [] }] });
+      : completed({
+          type: 'UserMessage',
+          id: newUuid(),
+          content: [{ type: 'text', text: userText, text_elements: [] }],
+        });
   const agent =
     mode === 'legacy'
       ? event('agent_message', { message: agentText })
@@ -69,7 +73,12 @@ export function turnItems(
       user,
       agent,
       responseMessage('assistant', agentText),
-      event('task_complete', { turn_id: turnId, last_agent_message: agentText, completed_at: T0 / 1_000 + 1, duration_ms: 1_000 }),
+      event('task_complete', {
+        turn_id: turnId,
+        last_agent_message: agentText,
+        completed_at: T0 / 1_000 + 1,
+        duration_ms: 1_000,
+      }),
     ],
   };
 }

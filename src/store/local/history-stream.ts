@@ -12,7 +12,7 @@ export async function* readStretch(stretch: FileStretch): AsyncGenerator<Rollout
   const fd = await posix.open(stretch.path, constants.O_RDONLY);
   try {
     const splitter = new LineSplitter();
-    for (let position = 0; position < stretch.endOffset; ) {
+    for (let position = 0; position < stretch.endOffset;) {
       const chunk = await readRange(fd, position, Math.min(CHUNK_BYTES, stretch.endOffset - position));
       if (chunk.length === 0) break;
       position += chunk.length;
@@ -30,10 +30,7 @@ export async function* readStretch(stretch: FileStretch): AsyncGenerator<Rollout
 }
 
 /** The first record that fits, reading no further than it; undefined if there is none. */
-export async function findRecord(
-  path: string,
-  fits: (line: RolloutLine) => boolean,
-): Promise<RolloutLine | undefined> {
+export async function findRecord(path: string, fits: (line: RolloutLine) => boolean): Promise<RolloutLine | undefined> {
   for await (const line of readStretch({ path, endOffset: Number.POSITIVE_INFINITY })) {
     if (fits(line)) return line;
   }

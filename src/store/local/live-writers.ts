@@ -49,7 +49,11 @@ export class LiveWriters {
    */
   async open(
     threadId: ThreadId,
-    historyModeAndStart: () => Promise<{ readonly historyMode: HistoryMode; readonly path: string; readonly start: RolloutStart }>,
+    historyModeAndStart: () => Promise<{
+      readonly historyMode: HistoryMode;
+      readonly path: string;
+      readonly start: RolloutStart;
+    }>,
   ): Promise<LiveWriter> {
     if (this.#byId.has(threadId) || this.#opening.has(threadId)) {
       throw invalidRequest(`thread ${threadId} already has a live local writer`);

@@ -12,11 +12,7 @@ const NEWLINE = 0x0a;
  *
  * @param maxLineBytes longer lines come with `bytes: null`
  */
-export async function* readLinesBackwards(
-  read: ReadAt,
-  end: number,
-  maxLineBytes: number,
-): AsyncGenerator<FileLine> {
+export async function* readLinesBackwards(read: ReadAt, end: number, maxLineBytes: number): AsyncGenerator<FileLine> {
   /** Pieces of the line being assembled, last piece first; null once it is too long. */
   let pieces: Buffer[] | null = [];
   let length = 0;

@@ -33,11 +33,7 @@ const CHUNK_BYTES = 256 * 1024;
  *
  * @returns generator that yields events and returns where it came to
  */
-export function* readRollout(
-  path: string,
-  start = 0,
-  end = Number.POSITIVE_INFINITY,
-): Generator<ReadEvent, ReadEnd> {
+export function* readRollout(path: string, start = 0, end = Number.POSITIVE_INFINITY): Generator<ReadEvent, ReadEnd> {
   const fd = openSync(path, 'r');
   try {
     const limit = Math.min(end, fstatSync(fd).size);

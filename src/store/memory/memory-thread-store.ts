@@ -161,9 +161,7 @@ export class MemoryThreadStore implements ThreadStore {
     const { historyMode, lines } = this.#stored(threadId, true);
     const from = cursor === undefined ? null : parseHistoryCursor(cursor, threadId, 'turns');
     const found = inDirection(turnsOf(lines, historyMode), direction, from);
-    const shown = found
-      .slice(0, limit)
-      .map((turn) => ({ at: turn.at, value: turnView(turn, historyMode, itemsView) }));
+    const shown = found.slice(0, limit).map((turn) => ({ at: turn.at, value: turnView(turn, historyMode, itemsView) }));
     return historyPage(shown, found.length > limit, threadId, 'turns');
   }
 
@@ -300,7 +298,11 @@ export class MemoryThreadStore implements ThreadStore {
 
   /** The header once more, with what has changed since: as in a rollout. */
   #appendHeader(thread: MemoryThread, memoryMode: MemoryMode, git: GitInfo | null): void {
-    const payload = { ...thread.lines[0]?.item.payload, memory_mode: memoryMode, git: git === null ? {} : renderGit(git) };
+    const payload = {
+      ...thread.lines[0]?.item.payload,
+      memory_mode: memoryMode,
+      git: git === null ? {} : renderGit(git),
+    };
     this.#append(thread, [{ timestamp: formatTimestamp(this.#now()), item: { type: 'session_meta', payload } }]);
   }
 
@@ -353,7 +355,8 @@ export class MemoryThreadStore implements ThreadStore {
 
   #assertNoneLive(threadIds: readonly ThreadId[]): void {
     for (const threadId of threadIds) {
-      if (this.#writers.has(threadId)) throw conflict(`thread ${threadId} has a live writer in this process`, 'this process');
+      if (this.#writers.has(threadId))
+        throw conflict(`thread ${threadId} has a live writer in this process`, 'this process');
     }
   }
 }
@@ -403,9 +406,7 @@ function cutAt(boundary: ForkBoundary, turns: readonly HistoryTurn[], end: numbe
     }
     case 'beforeUserMessage': {
       const messages = turns.flatMap((turn) =>
-        turn.items
-          .filter((item) => item.role === 'user')
-          .map((item, index) => (index === 0 ? turn.at : item.at)),
+        turn.items.filter((item) => item.role === 'user').map((item, index) => (index === 0 ? turn.at : item.at)),
       );
       const open = turns.at(-1);
       const goesOn = open?.status === 'inProgress' ? open.at : end;

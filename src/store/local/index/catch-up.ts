@@ -65,7 +65,9 @@ export class CatchUp {
       UPDATE turns SET status = :status, end_pos = :pos, end_offset = :endOffset, completed_at = :completedAt,
                        duration_ms = :durationMs, error = :error, started_at = coalesce(:startedAt, started_at)
       WHERE rollout = :rollout AND turn_id = :turnId AND end_pos IS NULL`);
-    this.#turnByName = prepare('SELECT pos FROM turns WHERE rollout = ? AND turn_id = ? ORDER BY pos DESC LIMIT 1').pluck();
+    this.#turnByName = prepare(
+      'SELECT pos FROM turns WHERE rollout = ? AND turn_id = ? ORDER BY pos DESC LIMIT 1',
+    ).pluck();
     this.#itemOfTurn = prepare(
       'SELECT pos, parts FROM items WHERE rollout = ? AND item_id = ? AND turn_pos = ? LIMIT 1',
     );

@@ -94,7 +94,9 @@ export class HistoryPages {
     this.#itemsOfTurn = prepare(`SELECT * FROM items WHERE ${ofTurn} ORDER BY pos`);
     this.#firstUser = prepare(`SELECT * FROM items WHERE ${ofTurn} AND role = 1 ORDER BY pos LIMIT 1`);
     this.#lastAgent = prepare(`SELECT * FROM items WHERE ${ofTurn} AND role = 2 ORDER BY pos DESC LIMIT 1`);
-    this.#turnById = prepare('SELECT * FROM turns WHERE rollout = ? AND turn_id = ? AND pos < ? ORDER BY pos DESC LIMIT 1');
+    this.#turnById = prepare(
+      'SELECT * FROM turns WHERE rollout = ? AND turn_id = ? AND pos < ? ORDER BY pos DESC LIMIT 1',
+    );
     this.#turnAt = prepare('SELECT * FROM turns WHERE rollout = ? AND pos = ?');
     this.#itemById = prepare(
       'SELECT * FROM items WHERE rollout = ? AND item_id = ? AND turn_pos = ? AND pos < ? LIMIT 1',
@@ -184,7 +186,9 @@ export class HistoryPages {
     const turn = this.findTurn(segments, turnId);
     if (turn === undefined) return undefined;
     const { segment, pos } = turn;
-    const row = this.#itemById.get(segment.rollout.id, itemId, pos, segment.endPosition ?? BEYOND) as ItemRow | undefined;
+    const row = this.#itemById.get(segment.rollout.id, itemId, pos, segment.endPosition ?? BEYOND) as
+      | ItemRow
+      | undefined;
     return row?.pos;
   }
 

@@ -21,7 +21,10 @@ function* dayFolders(folder: string, depth: number): Generator<{ readonly path: 
   if (names === undefined) return;
   yield { path: folder, isLeaf: depth === 0 };
   if (depth === 0) return;
-  const numbered = names.filter((name) => NUMBERED.test(name)).toSorted().toReversed();
+  const numbered = names
+    .filter((name) => NUMBERED.test(name))
+    .toSorted()
+    .toReversed();
   for (const name of numbered) yield* dayFolders(join(folder, name), depth - 1);
 }
 
@@ -55,8 +58,7 @@ export function stateOfFile(
 }
 
 /** When the entries of a folder last changed, Unix ms; undefined if there is none. */
-export const stateOfFolder = (path: string): number | undefined =>
-  statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+export const stateOfFolder = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
 
 function namesIn(folder: string): readonly string[] | undefined {
   try {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { internal, invalidRequest, notFound, SkeinError } from '../../../domain/errors.ts';
+import { internal, invalidRequest, notFound, type SkeinError } from '../../../domain/errors.ts';
 import type { ThreadId } from '../../../domain/ids.ts';
 import {
   historyPage,
@@ -199,7 +199,10 @@ export class IndexService implements IndexApi {
       const segments = await this.#segments(await this.#existing(threadId));
       return segments
         .toReversed()
-        .map(({ rollout, endOffset }) => ({ path: this.#pathOf(rollout), endOffset: endOffset ?? rollout.indexedSize }));
+        .map(({ rollout, endOffset }) => ({
+          path: this.#pathOf(rollout),
+          endOffset: endOffset ?? rollout.indexedSize,
+        }));
     });
   }
 
@@ -380,7 +383,8 @@ export class IndexService implements IndexApi {
   #anchor(window: HistoryWindow, turnId: string | null, itemId: string): HistoryPosition {
     if (turnId === null) throw invalidRequest('turnId is required when cursor is an item anchor');
     const at = this.#parts.pages.findItem(window.segments, turnId, itemId);
-    if (at === undefined) throw invalidRequest('cursor.itemId does not identify an item in the requested history scope');
+    if (at === undefined)
+      throw invalidRequest('cursor.itemId does not identify an item in the requested history scope');
     return { at, isIncluded: false };
   }
 
@@ -541,4 +545,3 @@ function isAtOrBehind(
   const [turnDepth, cutDepth] = [segments.indexOf(turn.segment), segments.indexOf(cutSegment)];
   return turnDepth === cutDepth ? turn.startOffset >= cutOffset : turnDepth < cutDepth;
 }
-

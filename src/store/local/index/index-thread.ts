@@ -19,7 +19,12 @@ export type WorkerReply =
   | {
       readonly id: number;
       readonly ok: false;
-      readonly error: { readonly code: ErrorCode; readonly message: string; readonly detail: ErrorDetail; readonly cause: string };
+      readonly error: {
+        readonly code: ErrorCode;
+        readonly message: string;
+        readonly detail: ErrorDetail;
+        readonly cause: string;
+      };
     };
 
 const METHODS: readonly (keyof IndexApi)[] = [

@@ -106,7 +106,10 @@ function endOf(segments: readonly Segment[], mode: HistoryMode): Cut {
 }
 
 /** The first of the model-side records of a user message right before an offset, if there are any. */
-function startOfMessage(path: string, offset: number): { readonly offset: number; readonly ordinal?: number } | undefined {
+function startOfMessage(
+  path: string,
+  offset: number,
+): { readonly offset: number; readonly ordinal?: number } | undefined {
   const start = Math.max(0, offset - LOOK_BACK_BYTES);
   const text = readBytes(path, start, offset - start);
   let end = text.length - 1;

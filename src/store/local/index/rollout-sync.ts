@@ -30,13 +30,7 @@ export class RolloutSync {
   /** One reading of a rollout at a time: two would both go on from the same place. */
   readonly #readings = new Map<number, Promise<void>>();
 
-  constructor(
-    home: HomeLayout,
-    rollouts: RolloutTable,
-    threads: ThreadTable,
-    catchUp: CatchUp,
-    watcher: HomeWatcher,
-  ) {
+  constructor(home: HomeLayout, rollouts: RolloutTable, threads: ThreadTable, catchUp: CatchUp, watcher: HomeWatcher) {
     this.#home = home;
     this.#rollouts = rollouts;
     this.#threads = threads;
@@ -196,10 +190,7 @@ export class RolloutSync {
     }
   }
 
-  #notice(
-    path: string,
-    known: ReturnType<RolloutTable['snapshot']>,
-  ): void {
+  #notice(path: string, known: ReturnType<RolloutTable['snapshot']>): void {
     const row = known.get(this.#home.toStored(path));
     const file = seeFile(this.#home, path);
     if (file === undefined) return;

@@ -233,8 +233,7 @@ export class RolloutTable {
 
   counts(): IndexCounts {
     const rows = this.#counts.all() as { state: number; count: number; defects: number | null }[];
-    const countOf = (state: RolloutState): number =>
-      rows.find((row) => row.state === stateNumber(state))?.count ?? 0;
+    const countOf = (state: RolloutState): number => rows.find((row) => row.state === stateNumber(state))?.count ?? 0;
     return {
       pending: countOf('pending'),
       indexed: countOf('indexed'),

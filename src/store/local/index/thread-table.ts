@@ -203,12 +203,7 @@ export class ThreadTable {
   }
 }
 
-function afterSql(
-  column: string,
-  query: ThreadQuery,
-  after: ThreadPosition,
-  params: Record<string, unknown>,
-): string {
+function afterSql(column: string, query: ThreadQuery, after: ThreadPosition, params: Record<string, unknown>): string {
   const beyond = query.direction === 'asc' ? '>' : '<';
   params['key'] = after.keyMs;
   if (after.id === null) return `${column} ${beyond} :key`;
