@@ -1,4 +1,5 @@
 import { assign, emit, fromPromise, raise, setup, type SnapshotFrom } from 'xstate';
+import type { ErrorCode, ErrorDetail } from '../src/domain/errors.ts';
 
 /**
  * One loaded thread (design D2). Decides; never does I/O. What it decides is done by the actors and actions that
@@ -16,18 +17,18 @@ import { assign, emit, fromPromise, raise, setup, type SnapshotFrom } from 'xsta
 /** Names one waiting caller; the runtime keeps what is behind it. */
 export type Ticket = number;
 
-/** Why something failed, as far as the machine and its watchers need it. */
-export interface Failure {
+/** Why something failed: the facts of the error, without the error. */
+export interface Failure extends ErrorDetail {
   readonly message: string;
-  readonly errno?: string;
+  readonly code?: ErrorCode;
 }
 
 export interface ThreadMachineInput {
-  readonly threadId: string;
+  /** Names what carries out this thread's decisions; one machine definition serves all threads. */
+  readonly key: number;
 }
 
-export interface ThreadMachineContext {
-  readonly threadId: string;
+export interface ThreadMachineContext extends ThreadMachineInput {
   /** A history exists in the store. */
   readonly isStored: boolean;
   /** Callers that wait for the barrier under way. */
@@ -94,10 +95,15 @@ const notProvided = (name: string): never => {
   throw new Error(`${name} is not provided`);
 };
 
+/** What was thrown, as plain facts; total. */
 export function failureOf(thrown: unknown): Failure {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
-  const errno = (thrown as { detail?: { errno?: unknown } } | null)?.detail?.errno;
-  return typeof errno === 'string' ? { message, errno } : { message };
+  const { code, detail } = (thrown ?? {}) as {
+    readonly code?: Failure['code'];
+    readonly detail?: ErrorDetail;
+  };
+  // Only errors of ours carry details; a code without them is a system error's name.
+  return detail === undefined || code === undefined ? { message } : { message, code, ...detail };
 }
 
 const threadSetup = setup({
@@ -108,10 +114,12 @@ const threadSetup = setup({
     emitted: {} as ThreadMachineEmitted,
   },
   actors: {
-    openThread: fromPromise<StoredState>(() => notProvided('openThread')),
-    runBarrier: fromPromise<StoredState, { readonly mustPersist: boolean }>(() => notProvided('runBarrier')),
-    runTurn: fromPromise<void, { readonly turnId: string }>(() => notProvided('runTurn')),
-    shutdownThread: fromPromise<void>(() => notProvided('shutdownThread')),
+    openThread: fromPromise<StoredState, ThreadMachineInput>(() => notProvided('openThread')),
+    runBarrier: fromPromise<StoredState, ThreadMachineInput & { readonly mustPersist: boolean }>(() =>
+      notProvided('runBarrier'),
+    ),
+    runTurn: fromPromise<void, ThreadMachineInput & { readonly turnId: string }>(() => notProvided('runTurn')),
+    shutdownThread: fromPromise<void, ThreadMachineInput>(() => notProvided('shutdownThread')),
   },
   actions: {
     discardWriter: () => notProvided('discardWriter'),
@@ -195,7 +203,7 @@ const threadSetup = setup({
 export const threadMachine = threadSetup.createMachine({
   id: 'thread',
   context: ({ input }) => ({
-    threadId: input.threadId,
+    key: input.key,
     isStored: false,
     served: [],
     waiting: [],
@@ -214,6 +222,7 @@ export const threadMachine = threadSetup.createMachine({
     opening: {
       invoke: {
         src: 'openThread',
+        input: ({ context }) => ({ key: context.key }),
         onDone: {
           target: 'loaded',
           actions: [assign({ isStored: ({ event }) => event.output.isStored }), 'tellOpened'],
@@ -260,7 +269,7 @@ export const threadMachine = threadSetup.createMachine({
               entry: 'takeWaiting',
               invoke: {
                 src: 'runBarrier',
-                input: ({ context }) => ({ mustPersist: context.isPersisting }),
+                input: ({ context }) => ({ key: context.key, mustPersist: context.isPersisting }),
                 onDone: [
                   {
                     guard: 'wasFailing',
@@ -326,7 +335,7 @@ export const threadMachine = threadSetup.createMachine({
             active: {
               invoke: {
                 src: 'runTurn',
-                input: ({ context }) => ({ turnId: context.turnId ?? '' }),
+                input: ({ context }) => ({ key: context.key, turnId: context.turnId ?? '' }),
                 onDone: { target: 'idle', actions: ['tellTurnEnded', 'endTurn'] },
                 onError: { target: 'idle', actions: ['tellTurnEnded', 'endTurn'] },
               },
@@ -359,6 +368,7 @@ export const threadMachine = threadSetup.createMachine({
     shuttingDown: {
       invoke: {
         src: 'shutdownThread',
+        input: ({ context }) => ({ key: context.key }),
         onDone: { target: 'shutDown', actions: ['noteSuccess', 'settleAll', 'forgetTickets'] },
         onError: {
           target: 'loaded.persistence.recovering',

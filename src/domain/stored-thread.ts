@@ -1,7 +1,7 @@
 import type { JsonValue } from './json.ts';
 import type { ThreadId } from './ids.ts';
 import type { GitInfo, HistoryMode, MemoryMode, SessionMeta } from './session-meta.ts';
-import type { ThreadFacts } from './thread-facts.ts';
+import { NO_FACTS, type ThreadFacts } from './thread-facts.ts';
 
 /** What a store knows of a thread without reading its history. */
 export interface StoredThread {
@@ -89,3 +89,20 @@ export function storedThread(header: SessionMeta, facts: ThreadFacts, place: Sto
 export function shownName(name: string | null, preview: string): string | null {
   return name === null || name.trim() === '' || name === preview ? null : name;
 }
+
+/** The facts that a stored thread stands for: where folding goes on after a resume. The header is the store's. */
+export const factsOfStored = (thread: StoredThread): ThreadFacts => ({
+  ...NO_FACTS,
+  firstUserMessage: thread.firstUserMessage,
+  preview: thread.preview,
+  model: thread.model,
+  modelProvider: thread.modelProvider,
+  reasoningEffort: thread.reasoningEffort,
+  cwd: thread.cwd,
+  approvalPolicy: thread.approvalPolicy,
+  sandboxPolicy: thread.sandboxPolicy,
+  git: thread.git,
+  memoryMode: thread.memoryMode,
+  tokenUsage: thread.tokenUsage,
+  recencyAtMs: thread.recencyAtMs,
+});

@@ -49,7 +49,7 @@ export interface AppendRecords {
   readonly threadId: ThreadId;
   /** At least one; in order. */
   readonly records: readonly NewRecord[];
-  /** What the history says after these records, for stores that do not read it back themselves. */
+  /** What the history says after these records, for stores that do not read it back. What the header says they know. */
   readonly facts: ThreadFacts;
   readonly durability: Durability;
   /**

@@ -1,7 +1,12 @@
 import { getShortestPaths } from 'xstate/graph';
 import { initialTransition, transition, type EventFrom } from 'xstate';
 import { describe, expect, it } from 'vitest';
-import { statesOf, threadMachine, type ThreadMachineEvent, type ThreadSnapshot } from '../../machines/thread-machine.ts';
+import {
+  statesOf,
+  threadMachine,
+  type ThreadMachineEvent,
+  type ThreadSnapshot,
+} from '../../machines/thread-machine.ts';
 
 /** Everything that can happen to a thread, actors' reports included, as the graph walks it. */
 const DONE = (actor: string, output: unknown = undefined): ThreadMachineEvent =>
@@ -9,7 +14,7 @@ const DONE = (actor: string, output: unknown = undefined): ThreadMachineEvent =>
 const FAILED = (actor: string, message = 'disk full'): ThreadMachineEvent =>
   ({
     type: `xstate.error.actor.${actor}`,
-    error: Object.assign(new Error(message), { detail: { errno: 'ENOSPC' } }),
+    error: Object.assign(new Error(message), { code: 'internal', detail: { errno: 'ENOSPC' } }),
     actorId: actor,
   }) as unknown as ThreadMachineEvent;
 
@@ -26,8 +31,9 @@ interface Step {
 
 /** Plays events through the pure machine; actions are what the last event caused. */
 function play(...events: readonly ThreadMachineEvent[]): Step {
-  let [snapshot, actions] = initialTransition(threadMachine, { threadId: 't' });
-  for (const event of events) [snapshot, actions] = transition(threadMachine, snapshot, event as EventFrom<typeof threadMachine>);
+  let [snapshot, actions] = initialTransition(threadMachine, { key: 1 });
+  for (const event of events)
+    [snapshot, actions] = transition(threadMachine, snapshot, event as EventFrom<typeof threadMachine>);
   return { snapshot, actions: actions.map((action) => described(action)) };
 }
 
@@ -86,7 +92,9 @@ describe('thread machine', () => {
   it('MACH-5 queued records lead through flushing to materialized', () => {
     const queued = play(...opened(false), { type: 'records.queued' });
     expect(states(queued)).toBe('flushing/idle');
-    expect(states(play(...opened(false), { type: 'records.queued' }, DONE(BARRIER, { isStored: true })))).toBe('materialized/idle');
+    expect(states(play(...opened(false), { type: 'records.queued' }, DONE(BARRIER, { isStored: true })))).toBe(
+      'materialized/idle',
+    );
   });
 
   it('MACH-6 callers that come while a barrier is under way are served by the next one', () => {
@@ -100,7 +108,11 @@ describe('thread machine', () => {
   it('MACH-7 a failed barrier answers its callers, recovers, and tells when it has healed', () => {
     const failed = play(...opened(true), flush(1), FAILED(BARRIER));
     expect(states(failed)).toBe('recovering/idle');
-    expect(failed.snapshot.context).toMatchObject({ failure: { message: 'disk full', errno: 'ENOSPC' }, attempts: 1, served: [] });
+    expect(failed.snapshot.context).toMatchObject({
+      failure: { message: 'disk full', errno: 'ENOSPC' },
+      attempts: 1,
+      served: [],
+    });
     expect(emitted(failed)).toEqual(['tickets.settled', 'persistence.failed']);
     const retrying = play(...opened(true), flush(1), FAILED(BARRIER), RETRY);
     expect(states(retrying)).toBe('flushing/idle');
@@ -120,8 +132,12 @@ describe('thread machine', () => {
     const answered = (requestId: string): ThreadMachineEvent => ({ type: 'client.answered', requestId });
     expect(states(play(...opened(true), startTurn))).toBe('materialized/running');
     expect(states(play(...opened(true), startTurn, asked))).toBe('materialized/awaitingClient');
-    expect(states(play(...opened(true), startTurn, asked, askedAgain, answered('r1')))).toBe('materialized/awaitingClient');
-    expect(states(play(...opened(true), startTurn, asked, askedAgain, answered('r1'), answered('r2')))).toBe('materialized/running');
+    expect(states(play(...opened(true), startTurn, asked, askedAgain, answered('r1')))).toBe(
+      'materialized/awaitingClient',
+    );
+    expect(states(play(...opened(true), startTurn, asked, askedAgain, answered('r1'), answered('r2')))).toBe(
+      'materialized/running',
+    );
     for (const end of [DONE(TURN), FAILED(TURN)]) {
       const ended = play(...opened(true), startTurn, end);
       expect(states(ended)).toBe('materialized/idle');
@@ -205,7 +221,7 @@ describe('thread machine', () => {
       FAILED(SHUTDOWN),
     ];
     const paths = getShortestPaths(threadMachine, {
-      input: { threadId: 't' },
+      input: { key: 1 },
       // Reports come only from actors that are at work.
       events: (state) =>
         events.filter((event) => !('actorId' in event) || String(event.actorId) in state.children) as EventFrom<

@@ -197,12 +197,10 @@ export class IndexService implements IndexApi {
   async stretches(threadId: ThreadId): Promise<readonly FileStretch[]> {
     return this.#guarded(async () => {
       const segments = await this.#segments(await this.#existing(threadId));
-      return segments
-        .toReversed()
-        .map(({ rollout, endOffset }) => ({
-          path: this.#pathOf(rollout),
-          endOffset: endOffset ?? rollout.indexedSize,
-        }));
+      return segments.toReversed().map(({ rollout, endOffset }) => ({
+        path: this.#pathOf(rollout),
+        endOffset: endOffset ?? rollout.indexedSize,
+      }));
     });
   }
 

@@ -1,0 +1,301 @@
+import { invalidRequest, messageOf, overloaded, toSkeinError } from '../domain/errors.ts';
+import { newUuid, type ThreadId } from '../domain/ids.ts';
+import type { RolloutItem, RolloutLine } from '../domain/rollout-line.ts';
+import type { HistoryMode } from '../domain/session-meta.ts';
+import { itemOfCompleted } from '../domain/thread-item.ts';
+import type { ThreadSettings } from '../domain/thread-settings.ts';
+import { turnError, type ThreadItem, type Turn, type TurnItemsView } from '../domain/turn.ts';
+import type { UserMessage } from '../domain/user-input.ts';
+import type { AppendOptions } from '../live/live-thread.ts';
+import type { ModelClient, ModelEvent } from './model-client.ts';
+import { addTokens, type TokenUsage, type TurnEvent, type TurnOutcome } from './turn-events.ts';
+import {
+  abortRecords,
+  agentRecords,
+  beginRecords,
+  completeRecords,
+  tokenRecord,
+  unixSeconds,
+  userItem,
+  userRecords,
+  type TurnIdentity,
+  type TurnTimes,
+} from './turn-records.ts';
+
+/** What a turn writes its records to; an ephemeral thread's goes nowhere. */
+export interface TurnHistory {
+  readonly historyMode: HistoryMode;
+  append(items: readonly RolloutItem[], options?: AppendOptions): Promise<void>;
+  records(): AsyncIterable<RolloutLine>;
+}
+
+export interface TurnSetup {
+  readonly threadId: ThreadId;
+  readonly turnId: string;
+  readonly settings: ThreadSettings;
+  readonly history: TurnHistory;
+  readonly model: ModelClient;
+  /** Tokens of the thread so far. */
+  readonly tokensBefore: TokenUsage;
+  readonly tell: (event: TurnEvent) => void;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Messages that steer a turn and that it has not taken up yet. */
+const MAX_PENDING_MESSAGES = 64;
+
+interface PendingMessage {
+  readonly message: UserMessage;
+  readonly accept: () => void;
+  readonly refuse: (error: unknown) => void;
+}
+
+/** An answer under way: what came of it so far. */
+interface Answer {
+  readonly itemId: string;
+  readonly startedAtMs: number;
+}
+
+/**
+ * Runs one turn: records the user's words durably, streams the model's answer, and records how it ended. Steering cuts
+ * the running answer off and asks the model again; interrupting ends the turn. Nothing here decides whether a turn may
+ * run; the thread machine does.
+ */
+export class TurnRunner {
+  readonly #setup: TurnSetup;
+  readonly #identity: TurnIdentity;
+  readonly #messages: UserMessage[] = [];
+  readonly #pending: PendingMessage[] = [];
+  #stream: AbortController | undefined;
+  #isInterrupted = false;
+  #isOver = false;
+  #startedAtMs = 0;
+  #lastAgentItem: ThreadItem | undefined;
+  #total: TokenUsage;
+
+  constructor(setup: TurnSetup) {
+    this.#setup = setup;
+    this.#total = setup.tokensBefore;
+    this.#identity = {
+      threadId: setup.threadId,
+      historyMode: setup.history.historyMode,
+      turnId: setup.turnId,
+      rootTurnId: setup.turnId,
+    };
+  }
+
+  /** Tokens of the thread, this turn included. */
+  get totalTokens(): TokenUsage {
+    return this.#total;
+  }
+
+  /** The turn as it is before anything has happened in it. */
+  get accepted(): Turn {
+    return this.#turn('inProgress', [], 'notLoaded');
+  }
+
+  /**
+   * Runs the turn to its end.
+   * @param accepted called once the user's words are as durable as promised, before anything is told
+   * @throws if the user's words cannot be stored: they are withdrawn then, and there was no turn
+   */
+  async run(message: UserMessage, accepted: () => void): Promise<TurnOutcome> {
+    const { settings, history, model, tell, now } = this.#setup;
+    this.#startedAtMs = now();
+    const itemId = newUuid();
+    const begin = beginRecords(this.#identity, settings, this.#startedAtMs, model.contextWindow);
+    const said = userRecords(this.#identity, message, itemId, this.#startedAtMs);
+    try {
+      await history.append([...begin, ...said], { durability: 'power', onFailure: 'withdraw' });
+    } catch (error) {
+      this.#end(error);
+      throw error;
+    }
+    accepted();
+    tell({ type: 'turnStarted', turn: { ...this.accepted, startedAt: unixSeconds(this.#startedAtMs) } });
+    this.#tellUserItem(message, itemId, this.#startedAtMs);
+    this.#messages.push(message);
+    const failure = await this.#converse();
+    return this.#finish(failure);
+  }
+
+  /**
+   * Adds a message to the turn. Resolves when its words are durable.
+   * @throws invalidRequest if the turn is over; overloaded if too many wait
+   */
+  steer(message: UserMessage): Promise<void> {
+    if (this.#isOver || this.#isInterrupted) return Promise.reject(invalidRequest('no active turn to steer'));
+    if (this.#pending.length >= MAX_PENDING_MESSAGES) {
+      return Promise.reject(overloaded(`${MAX_PENDING_MESSAGES} messages wait to be taken up already`));
+    }
+    return new Promise((accept, refuse) => {
+      this.#pending.push({ message, accept, refuse });
+      this.#stream?.abort();
+    });
+  }
+
+  /** Ends the turn as interrupted, soon. */
+  interrupt(): void {
+    this.#isInterrupted = true;
+    this.#stream?.abort();
+  }
+
+  /** Asks the model until nothing is left to answer. Returns what made it fail, if anything did. */
+  async #converse(): Promise<string | null> {
+    for (;;) {
+      await this.#takeUp();
+      if (this.#isInterrupted) return null;
+      this.#stream = new AbortController();
+      try {
+        await this.#answer(this.#stream.signal);
+      } catch (error) {
+        if (!this.#stream.signal.aborted) return messageOf(error);
+      } finally {
+        this.#stream = undefined;
+      }
+      if (this.#isInterrupted || this.#pending.length === 0) {
+        // In the same breath: a message that comes now belongs to the next turn.
+        this.#isOver = true;
+        return null;
+      }
+    }
+  }
+
+  /** Records the messages that came meanwhile. */
+  async #takeUp(): Promise<void> {
+    for (let next = this.#pending.shift(); next !== undefined; next = this.#pending.shift()) {
+      const { message, accept, refuse } = next;
+      const itemId = newUuid();
+      const atMs = this.#setup.now();
+      try {
+        const records = userRecords(this.#identity, message, itemId, atMs);
+        await this.#setup.history.append(records, { durability: 'power', onFailure: 'withdraw' });
+      } catch (error) {
+        refuse(error);
+        continue;
+      }
+      accept();
+      this.#tellUserItem(message, itemId, atMs);
+      this.#messages.push(message);
+    }
+  }
+
+  /** One call of the model. Stops without a word when the signal is aborted: the cut answer is nobody's. */
+  async #answer(signal: AbortSignal): Promise<void> {
+    const { threadId, turnId, settings, history, model } = this.#setup;
+    const request = { threadId, turnId, settings, messages: this.#messages, history: () => history.records() };
+    const answers = new Map<string, Answer>();
+    for await (const event of model.stream(request, signal)) {
+      if (signal.aborted) return;
+      await this.#take(event, answers);
+    }
+  }
+
+  async #take(event: ModelEvent, answers: Map<string, Answer>): Promise<void> {
+    const { turnId, tell, now } = this.#setup;
+    switch (event.type) {
+      case 'messageStarted': {
+        const startedAtMs = now();
+        answers.set(event.itemId, { itemId: event.itemId, startedAtMs });
+        const item = agentItem(event.itemId, '', startedAtMs, null);
+        tell({ type: 'itemStarted', turnId, item, startedAtMs });
+        return;
+      }
+      case 'messageDelta':
+        tell({ type: 'agentMessageDelta', turnId, itemId: event.itemId, delta: event.delta });
+        return;
+      case 'messageCompleted': {
+        const completedAtMs = now();
+        const startedAtMs = answers.get(event.itemId)?.startedAtMs ?? completedAtMs;
+        await this.#record(agentRecords(this.#identity, event.itemId, event.text, startedAtMs, completedAtMs));
+        const item = agentItem(event.itemId, event.text, startedAtMs, completedAtMs);
+        this.#lastAgentItem = item;
+        tell({ type: 'itemCompleted', turnId, item, completedAtMs });
+        return;
+      }
+      case 'completed': {
+        const { contextWindow } = this.#setup.model;
+        this.#total = addTokens(this.#total, event.usage);
+        await this.#record([tokenRecord(event.usage, this.#total, contextWindow)]);
+        tell({ type: 'tokensUsed', turnId, last: event.usage, total: this.#total, modelContextWindow: contextWindow });
+      }
+    }
+  }
+
+  async #finish(failure: string | null): Promise<TurnOutcome> {
+    this.#end(invalidRequest('no active turn to steer'));
+    const times: TurnTimes = { startedAtMs: this.#startedAtMs, endedAtMs: this.#setup.now() };
+    const ended = {
+      startedAt: unixSeconds(times.startedAtMs),
+      completedAt: unixSeconds(times.endedAtMs),
+      durationMs: times.endedAtMs - times.startedAtMs,
+    };
+    if (this.#isInterrupted) {
+      await this.#record(abortRecords(this.#identity, times), 'power');
+      return { status: 'interrupted', turn: { ...this.#turn('interrupted', [], 'notLoaded'), ...ended } };
+    }
+    const last = this.#lastAgentItem;
+    const lastText = typeof last?.['text'] === 'string' ? last['text'] : null;
+    await this.#record(completeRecords(this.#identity, times, lastText, failure), 'power');
+    if (failure !== null) {
+      const error = turnError(failure);
+      return { status: 'failed', error, turn: { ...this.#turn('failed', [], 'notLoaded'), ...ended, error } };
+    }
+    const items = last === undefined ? [] : [last];
+    return { status: 'completed', turn: { ...this.#turn('completed', items, 'summary'), ...ended } };
+  }
+
+  /**
+   * Records what has happened. A store that cannot write now keeps it and tries again, so the turn goes on; the user
+   * is told, because until then it would not survive a crash.
+   */
+  async #record(items: readonly RolloutItem[], durability: 'process' | 'power' = 'process'): Promise<void> {
+    try {
+      await this.#setup.history.append(items, { durability });
+    } catch (error) {
+      const { message } = toSkeinError(error);
+      this.#setup.tell({
+        type: 'warning',
+        message: `Saving this thread failed and will be tried again: ${message}`,
+      });
+    }
+  }
+
+  #tellUserItem(message: UserMessage, itemId: string, atMs: number): void {
+    const { turnId, tell } = this.#setup;
+    const shown = (completedAtMs: number | null): ThreadItem => ({
+      ...(itemOfCompleted({ item: userItem(message, itemId) }) ?? { type: 'userMessage', id: itemId }),
+      startedAtMs: atMs,
+      completedAtMs,
+    });
+    tell({ type: 'itemStarted', turnId, item: shown(null), startedAtMs: atMs });
+    tell({ type: 'itemCompleted', turnId, item: shown(atMs), completedAtMs: atMs });
+  }
+
+  /** Nothing is taken up any more; whoever waits is told why. */
+  #end(reason: unknown): void {
+    this.#isOver = true;
+    for (const { refuse } of this.#pending.splice(0)) refuse(reason);
+  }
+
+  #turn(status: Turn['status'], items: readonly ThreadItem[], itemsView: TurnItemsView): Turn {
+    const { turnId, rootTurnId } = this.#identity;
+    return {
+      id: turnId,
+      rootTurnId,
+      items,
+      itemsView,
+      status,
+      error: null,
+      startedAt: null,
+      completedAt: null,
+      durationMs: null,
+    };
+  }
+}
+
+function agentItem(id: string, text: string, startedAtMs: number, completedAtMs: number | null): ThreadItem {
+  const shown = itemOfCompleted({ item: { type: 'AgentMessage', id, content: [{ type: 'Text', text }] } });
+  return { ...(shown ?? { type: 'agentMessage', id }), startedAtMs, completedAtMs };
+}
