@@ -1,4 +1,4 @@
-import { invalidRequest, messageOf, overloaded, toSkeinError } from '../domain/errors.ts';
+import { messageOf, overloaded, toSkeinError } from '../domain/errors.ts';
 import { newUuid, type ThreadId } from '../domain/ids.ts';
 import type { RolloutItem, RolloutLine } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
@@ -47,7 +47,8 @@ const MAX_PENDING_MESSAGES = 64;
 
 interface PendingMessage {
   readonly message: UserMessage;
-  readonly accept: () => void;
+  readonly accepted: () => void;
+  readonly settle: (isTaken: boolean) => void;
   readonly refuse: (error: unknown) => void;
 }
 
@@ -109,7 +110,7 @@ export class TurnRunner {
     try {
       await history.append([...begin, ...said], { durability: 'power', onFailure: 'withdraw' });
     } catch (error) {
-      this.#end(error);
+      this.#end();
       throw error;
     }
     accepted();
@@ -121,16 +122,18 @@ export class TurnRunner {
   }
 
   /**
-   * Adds a message to the turn. Resolves when its words are durable.
-   * @throws invalidRequest if the turn is over; overloaded if too many wait
+   * Adds a message to the turn.
+   * @param accepted called once its words are durable, before anything is told
+   * @returns whether the turn took it; false if it was over
+   * @throws overloaded if too many wait; what kept the words from being stored
    */
-  steer(message: UserMessage): Promise<void> {
-    if (this.#isOver || this.#isInterrupted) return Promise.reject(invalidRequest('no active turn to steer'));
+  steer(message: UserMessage, accepted: () => void): Promise<boolean> {
+    if (this.#isOver || this.#isInterrupted) return Promise.resolve(false);
     if (this.#pending.length >= MAX_PENDING_MESSAGES) {
       return Promise.reject(overloaded(`${MAX_PENDING_MESSAGES} messages wait to be taken up already`));
     }
-    return new Promise((accept, refuse) => {
-      this.#pending.push({ message, accept, refuse });
+    return new Promise((settle, refuse) => {
+      this.#pending.push({ message, accepted, settle, refuse });
       this.#stream?.abort();
     });
   }
@@ -165,7 +168,7 @@ export class TurnRunner {
   /** Records the messages that came meanwhile. */
   async #takeUp(): Promise<void> {
     for (let next = this.#pending.shift(); next !== undefined; next = this.#pending.shift()) {
-      const { message, accept, refuse } = next;
+      const { message, accepted, settle, refuse } = next;
       const itemId = newUuid();
       const atMs = this.#setup.now();
       try {
@@ -175,7 +178,8 @@ export class TurnRunner {
         refuse(error);
         continue;
       }
-      accept();
+      accepted();
+      settle(true);
       this.#tellUserItem(message, itemId, atMs);
       this.#messages.push(message);
     }
@@ -224,7 +228,7 @@ export class TurnRunner {
   }
 
   async #finish(failure: string | null): Promise<TurnOutcome> {
-    this.#end(invalidRequest('no active turn to steer'));
+    this.#end();
     const times: TurnTimes = { startedAtMs: this.#startedAtMs, endedAtMs: this.#setup.now() };
     const ended = {
       startedAt: unixSeconds(times.startedAtMs),
@@ -273,10 +277,10 @@ export class TurnRunner {
     tell({ type: 'itemCompleted', turnId, item: shown(atMs), completedAtMs: atMs });
   }
 
-  /** Nothing is taken up any more; whoever waits is told why. */
-  #end(reason: unknown): void {
+  /** Nothing is taken up any more: what still waits was not taken. */
+  #end(): void {
     this.#isOver = true;
-    for (const { refuse } of this.#pending.splice(0)) refuse(reason);
+    for (const { settle } of this.#pending.splice(0)) settle(false);
   }
 
   #turn(status: Turn['status'], items: readonly ThreadItem[], itemsView: TurnItemsView): Turn {

@@ -45,9 +45,13 @@ export class LiveThread {
   }
 
   /** A new thread, lazy until its first append. @throws as `ThreadStore.createThread` */
-  static async create(store: ThreadStore, params: CreateThread, now: () => number = Date.now): Promise<LiveThread> {
-    await store.createThread(params);
-    return new LiveThread(store, params.threadId, params.historyMode, null, now);
+  static async create(
+    store: ThreadStore,
+    params: CreateThread,
+    now: () => number = Date.now,
+  ): Promise<{ readonly live: LiveThread; readonly path: string | null }> {
+    const { path } = await store.createThread(params);
+    return { live: new LiveThread(store, params.threadId, params.historyMode, null, now), path };
   }
 
   /** A stored thread, as it is. @throws as `ThreadStore.resumeThread` */

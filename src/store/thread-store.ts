@@ -38,6 +38,12 @@ export interface CreateThread {
  */
 export type HeaderSource = () => Promise<JsonObject>;
 
+/** A thread that has a writer and no history yet. */
+export interface PlannedThread {
+  /** Absolute path that its rollout will have; null in stores without local files. */
+  readonly path: string | null;
+}
+
 export interface ResumeThread {
   readonly threadId: ThreadId;
   /** A rollout to resume instead of the one the id leads to. Needs `supports.paths`. */
@@ -125,11 +131,11 @@ export interface ThreadStore {
   readonly supports: StoreSupport;
 
   /**
-   * Registers a writer for a new thread. Nothing is stored yet: the thread is *lazy* until its first append
+   * Registers a writer for a new thread and says where it will lie. Nothing is stored yet: the thread is *lazy* until its first append
    * or `persistThread`.
    * @throws invalidRequest if it is live here or has no `cwd`; conflict if someone else writes it
    */
-  createThread(params: CreateThread): Promise<void>;
+  createThread(params: CreateThread): Promise<PlannedThread>;
 
   /**
    * Registers a writer over stored history, which stays as it is: no record, no new modification time.

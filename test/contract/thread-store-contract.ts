@@ -33,13 +33,13 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
     });
     afterEach(() => subject.teardown());
 
-    const create = (
+    const create = async (
       threadId: ThreadId,
       mode: HistoryMode = 'paginated',
       overrides: JsonObject = {},
       createdAtMs = T0,
-    ): Promise<void> =>
-      store.createThread({
+    ): Promise<void> => {
+      await store.createThread({
         threadId,
         historyMode: mode,
         cwd: '/work/project',
@@ -47,6 +47,7 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         header: async () =>
           headerPayload(threadId, mode, { timestamp: new Date(createdAtMs).toISOString(), ...overrides }),
       });
+    };
     const append = (threadId: ThreadId, items: readonly RolloutItem[], atMs = T0): Promise<void> =>
       store.appendItems({
         threadId,

@@ -19,6 +19,7 @@ import type {
   ForkThread,
   ListItems,
   ListTurns,
+  PlannedThread,
   ResumeThread,
   SearchHit,
   SearchThreads,
@@ -92,9 +93,10 @@ export class LocalThreadStore implements ThreadStore {
     return withStoreErrors(store);
   }
 
-  async createThread(params: CreateThread): Promise<void> {
+  async createThread(params: CreateThread): Promise<PlannedThread> {
     assertCwd(params.cwd);
-    await this.#lifecycle.run(params.threadId, () => this.#create(params, params.header));
+    const { writer } = await this.#lifecycle.run(params.threadId, () => this.#create(params, params.header));
+    return { path: writer.path };
   }
 
   async resumeThread({ threadId, path, includeArchived = false }: ResumeThread): Promise<StoredThread> {

@@ -23,6 +23,7 @@ import type {
   ListItems,
   ListTurns,
   NewRecord,
+  PlannedThread,
   ResumeThread,
   SearchHit,
   SearchThreads,
@@ -70,9 +71,10 @@ export class MemoryThreadStore implements ThreadStore {
     this.#options = options;
   }
 
-  async createThread({ threadId, historyMode, cwd, header }: CreateThread): Promise<void> {
+  async createThread({ threadId, historyMode, cwd, header }: CreateThread): Promise<PlannedThread> {
     if (cwd === '') throw invalidRequest('thread store requires a cwd');
     this.#register(threadId, { historyMode, header, inherited: [] });
+    return { path: null };
   }
 
   async resumeThread({ threadId, path, includeArchived = false }: ResumeThread): Promise<StoredThread> {

@@ -1,0 +1,416 @@
+import type { Failure, PersistenceState, TurnState } from '../../machines/thread-machine.ts';
+import { invalidRequest, overloaded } from '../domain/errors.ts';
+import { newUuid, type ThreadId } from '../domain/ids.ts';
+import { numberMember, isJsonObject, type JsonObject, type JsonValue } from '../domain/json.ts';
+import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
+import type { RolloutLine } from '../domain/rollout-line.ts';
+import type { StoredThread } from '../domain/stored-thread.ts';
+import type { ThreadSettings } from '../domain/thread-settings.ts';
+import type { Turn } from '../domain/turn.ts';
+import type { UserMessage } from '../domain/user-input.ts';
+import type { ModelClient } from '../engine/model-client.ts';
+import { NO_TOKENS, type TokenUsage, type TurnEvent, type TurnOutcome } from '../engine/turn-events.ts';
+import { TurnRunner, type TurnHistory } from '../engine/turn-runner.ts';
+import type { LiveThread } from '../live/live-thread.ts';
+import { ThreadActor } from './thread-actor.ts';
+import type { ThreadEvent, ThreadStatus } from './thread-events.ts';
+import { EphemeralHistory, StoredHistory } from './thread-history.ts';
+import type { Transition } from './transitions.ts';
+
+/** What a thread is opened with. */
+export interface OpenedThread {
+  /** Null for an ephemeral thread. */
+  readonly live: LiveThread | null;
+  /** As the store has it; for a thread that is not stored yet, as it will be. */
+  readonly thread: StoredThread;
+  /** What an ephemeral fork remembers of its source. */
+  readonly inherited?: AsyncIterable<RolloutLine>;
+}
+
+export interface CodexThreadParams {
+  readonly id: ThreadId;
+  readonly settings: ThreadSettings;
+  /** Opens the writer. Must leave nothing behind if the signal is aborted before it returns. */
+  readonly open: (signal: AbortSignal) => Promise<OpenedThread>;
+  readonly model: ModelClient;
+  readonly now: () => number;
+  readonly onEvent: (event: ThreadEvent) => void;
+  readonly onTransition: (transition: Transition) => void;
+  /** The thread's machine failed; it must be dropped. */
+  readonly onCrash: (error: unknown) => void;
+}
+
+/** An answer to user input: a turn begun by it, or the running one that it joined. */
+export interface AcceptedInput {
+  readonly turn: Turn;
+}
+
+export interface UserInputParams {
+  readonly message: UserMessage;
+  /** Settings from this turn on. */
+  readonly overrides?: Partial<ThreadSettings>;
+  /** Called once the input is durable, before anything that follows from it is told. */
+  readonly accepted: (answer: AcceptedInput) => void;
+}
+
+/** Operations on one thread that may wait at once. */
+const MAX_PENDING_OPERATIONS = 256;
+
+interface RunningTurn {
+  readonly turnId: string;
+  readonly runner: TurnRunner;
+  readonly message: UserMessage;
+  readonly accepted: () => void;
+  readonly refuse: (error: unknown) => void;
+  outcome: TurnOutcome | undefined;
+  readonly ended: Promise<void>;
+  readonly end: () => void;
+}
+
+/**
+ * One loaded thread from the outside: takes input, says what it is doing, tells what happens, and ends. Its machine
+ * decides; its live thread writes; its turn runner talks to the model.
+ */
+export class CodexThread {
+  readonly id: ThreadId;
+  readonly #params: CodexThreadParams;
+  readonly #actor: ThreadActor;
+  #settings: ThreadSettings;
+  #opened: OpenedThread | undefined;
+  #history: TurnHistory | undefined;
+  #turn: RunningTurn | undefined;
+  #tokens: TokenUsage = NO_TOKENS;
+  #hasFailed = false;
+  #pending = 0;
+  #lastActivityMs: number;
+
+  constructor(params: CodexThreadParams) {
+    this.id = params.id;
+    this.#params = params;
+    this.#settings = params.settings;
+    this.#lastActivityMs = params.now();
+    this.#actor = new ThreadActor(
+      params.id,
+      {
+        open: (signal) => this.#open(signal),
+        barrier: (mustPersist) => this.#barrier(mustPersist),
+        runTurn: (turnId) => this.#runTurn(turnId),
+        interruptTurn: () => this.#turn?.runner.interrupt(),
+        shutdown: async () => this.#opened?.live?.shutdown(),
+        discardWriter: () => void this.#opened?.live?.discard().catch(() => {}),
+      },
+      {
+        onTurnEnded: () => this.#turnEnded(),
+        onPersistenceFailed: (failure, attempts) => this.#persistenceFailed(failure, attempts),
+        onPersistenceHealed: () => this.#tell({ type: 'warning', message: 'Saving this thread works again.' }),
+        onTransition: params.onTransition,
+        onCrash: params.onCrash,
+      },
+      params.now,
+    );
+  }
+
+  /** Resolves when the thread is loaded. @throws what kept it from being; it is over then */
+  get opened(): Promise<void> {
+    return this.#actor.opened;
+  }
+
+  /** Gives up opening. */
+  cancel(cause: string): void {
+    this.#actor.cancel(cause);
+  }
+
+  get settings(): ThreadSettings {
+    return this.#settings;
+  }
+
+  get isEphemeral(): boolean {
+    return this.#opened?.live === null;
+  }
+
+  /** The thread exists in its store. */
+  get isStored(): boolean {
+    return this.#opened?.live?.isStored === true;
+  }
+
+  get isOver(): boolean {
+    return this.#actor.isOver;
+  }
+
+  get states(): { readonly persistence: PersistenceState; readonly turn: TurnState } {
+    return this.#actor.states;
+  }
+
+  get failure(): Failure | null {
+    return this.#actor.failure;
+  }
+
+  get recentTransitions(): readonly Transition[] {
+    return this.#actor.recentTransitions;
+  }
+
+  /** When anything last happened here, Unix ms. */
+  get lastActivityMs(): number {
+    return this.#lastActivityMs;
+  }
+
+  get activeTurnId(): string | null {
+    return this.#turn?.turnId ?? null;
+  }
+
+  /** Tokens of all turns. */
+  get tokens(): TokenUsage {
+    return this.#turn?.runner.totalTokens ?? this.#tokens;
+  }
+
+  get status(): ThreadStatus {
+    const { turn } = this.#actor.states;
+    if (turn === 'awaitingClient') return { type: 'active', activeFlags: ['waitingOnApproval'] };
+    if (turn !== 'idle') return { type: 'active', activeFlags: [] };
+    return this.#hasFailed ? { type: 'systemError' } : { type: 'idle' };
+  }
+
+  /** The thread as a store would describe it, from what is known here: also while it is lazy or ephemeral. */
+  get described(): StoredThread {
+    const { live, thread } = this.#loaded();
+    const { settings } = this;
+    const shown = { model: settings.model, reasoningEffort: settings.reasoningEffort, cwd: settings.cwd };
+    if (live === null) return { ...thread, ...shown };
+    const { facts } = live;
+    return {
+      ...thread,
+      ...shown,
+      preview: facts.preview,
+      firstUserMessage: facts.firstUserMessage,
+      recencyAtMs: facts.recencyAtMs ?? thread.recencyAtMs,
+      updatedAtMs: Math.max(thread.updatedAtMs, facts.recencyAtMs ?? 0),
+    };
+  }
+
+  /**
+   * Begins a turn with a user's message, or adds it to the running one. Resolves when its words are durable.
+   * @throws what kept them from being: nothing of the message is kept then
+   */
+  async takeInput({ message, overrides, accepted }: UserInputParams, cause: string): Promise<void> {
+    await this.#operation(async () => {
+      this.#changeSettings(overrides ?? {});
+      for (;;) {
+        const running = this.#turn;
+        if (running === undefined) {
+          await this.#startTurn(message, accepted, cause);
+          return;
+        }
+        const answer = { turn: running.runner.accepted };
+        const isTaken = await running.runner.steer(message, () => accepted(answer));
+        if (isTaken) return;
+        // The turn was over already: the message begins the next one.
+        await running.ended;
+      }
+    });
+  }
+
+  /** Adds a message to the running turn, which must be the one expected. Resolves when its words are durable. */
+  async steer(expectedTurnId: string, message: UserMessage, accepted: () => void): Promise<void> {
+    await this.#operation(async () => {
+      const running = this.#turn;
+      if (running === undefined) throw invalidRequest('no active turn to steer');
+      if (running.turnId !== expectedTurnId) {
+        throw invalidRequest(`expected active turn id \`${expectedTurnId}\` but found \`${running.turnId}\``);
+      }
+      if (message.input.length === 0) throw invalidRequest('input must not be empty');
+      const isTaken = await running.runner.steer(message, accepted);
+      if (!isTaken) throw invalidRequest('no active turn to steer');
+    });
+  }
+
+  /** Asks the running turn to end. @throws invalidRequest if none runs, or another one */
+  interrupt(turnId: string, cause: string): void {
+    const running = this.#turn;
+    if (running === undefined) throw invalidRequest('no active turn to interrupt');
+    if (running.turnId !== turnId) {
+      throw invalidRequest(`expected active turn id ${turnId} but found ${running.turnId}`);
+    }
+    this.#actor.send({ type: 'turn.interrupt', cause });
+  }
+
+  /** Adds raw items to what the model reads. Durable when it returns. */
+  async injectItems(items: readonly JsonObject[]): Promise<void> {
+    if (items.length === 0) throw invalidRequest('items must not be empty');
+    await this.#operation(async () => {
+      const records = items.map((payload) => ({ type: 'response_item', payload }));
+      await this.#writer().append(records, { durability: 'power', onFailure: 'withdraw' });
+    });
+  }
+
+  /** Changes metadata. @throws invalidRequest for an ephemeral thread */
+  async updateMetadata(patch: ThreadMetadataPatch): Promise<StoredThread> {
+    return this.#operation(async () => {
+      const { live } = this.#loaded();
+      if (live === null) throw invalidRequest(`ephemeral thread does not support metadata updates: ${this.id}`);
+      const thread = await live.updateMetadata(patch);
+      this.#opened = { live, thread };
+      return thread;
+    });
+  }
+
+  /** Makes what is queued durable; nothing for an unused thread. */
+  flush(cause: string): Promise<void> {
+    return this.#actor.barrier('flush', cause);
+  }
+
+  /** Stores a lazy thread. */
+  persist(cause: string): Promise<void> {
+    return this.#actor.barrier('persist', cause);
+  }
+
+  /** Ends the thread, a running turn first. @throws if what is queued cannot be written; it can be tried again */
+  shutdown(cause: string): Promise<void> {
+    return this.#actor.shutdown(cause);
+  }
+
+  async #open(signal: AbortSignal): Promise<{ readonly isStored: boolean }> {
+    const opened = await this.#params.open(signal);
+    const { live, thread } = opened;
+    if (live !== null) live.onQueued(() => this.#recordsQueued());
+    this.#history = live === null ? await this.#ephemeralHistory(opened) : new StoredHistory(live);
+    this.#opened = opened;
+    this.#tokens = tokensOf(thread.tokenUsage);
+    return { isStored: live?.isStored === true };
+  }
+
+  async #ephemeralHistory({ thread, inherited }: OpenedThread): Promise<TurnHistory> {
+    const history = new EphemeralHistory(thread.historyMode, this.#params.now);
+    if (inherited !== undefined) for await (const line of inherited) history.remember(line);
+    return history;
+  }
+
+  async #barrier(mustPersist: boolean): Promise<{ readonly isStored: boolean }> {
+    const { live } = this.#loaded();
+    // An ephemeral thread has nothing to store: its barriers are met.
+    if (live === null) return { isStored: false };
+    if (mustPersist) await live.persist('power');
+    else await live.flush('process');
+    return { isStored: live.isStored };
+  }
+
+  #startTurn(message: UserMessage, accepted: UserInputParams['accepted'], cause: string): Promise<void> {
+    return new Promise((resolve, refuse) => {
+      const turnId = newUuid();
+      const runner = new TurnRunner({
+        threadId: this.id,
+        turnId,
+        settings: this.#settings,
+        history: this.#writer(),
+        model: this.#params.model,
+        tokensBefore: this.#tokens,
+        tell: (event) => this.#tellTurn(event),
+        now: this.#params.now,
+      });
+      let end: () => void = () => {};
+      const ended = new Promise<void>((done) => (end = done));
+      const acknowledge = (): void => {
+        accepted({ turn: runner.accepted });
+        resolve();
+      };
+      this.#turn = { turnId, runner, message, accepted: acknowledge, refuse, outcome: undefined, ended, end };
+      this.#actor.send({ type: 'turn.start', turnId, cause });
+      // The machine takes a turn only while it is loaded and idle.
+      if (this.#actor.states.turn === 'idle') {
+        this.#turn = undefined;
+        refuse(invalidRequest(`thread ${this.id} is closing`));
+      }
+    });
+  }
+
+  async #runTurn(turnId: string): Promise<void> {
+    const turn = this.#turn;
+    if (turn?.turnId !== turnId) return;
+    try {
+      turn.outcome = await turn.runner.run(turn.message, turn.accepted);
+    } catch (error) {
+      turn.refuse(error);
+    }
+  }
+
+  #turnEnded(): void {
+    const turn = this.#turn;
+    this.#turn = undefined;
+    if (turn === undefined) return;
+    this.#tokens = turn.runner.totalTokens;
+    const { outcome } = turn;
+    if (outcome !== undefined) {
+      this.#hasFailed = outcome.status === 'failed';
+      this.#tell({ type: 'statusChanged', status: this.status });
+      if (outcome.status === 'failed') this.#tell({ type: 'turnFailed', turnId: turn.turnId, error: outcome.error });
+      this.#tell({ type: 'turnCompleted', turn: outcome.turn });
+    }
+    turn.end();
+  }
+
+  #tellTurn(event: TurnEvent): void {
+    if (event.type === 'turnStarted') {
+      this.#hasFailed = false;
+      this.#tell({ type: 'statusChanged', status: this.status });
+    }
+    this.#tell(event);
+  }
+
+  #recordsQueued(): void {
+    this.#lastActivityMs = this.#params.now();
+    this.#actor.send({ type: 'records.queued' });
+  }
+
+  #persistenceFailed(failure: Failure, attempts: number): void {
+    // Said once; it is tried again more often than anyone wants to read.
+    if (attempts > 1) return;
+    this.#tell({ type: 'warning', message: `Saving this thread failed and will be tried again: ${failure.message}` });
+  }
+
+  #changeSettings(overrides: Partial<ThreadSettings>): void {
+    const changed = { ...this.#settings, ...overrides };
+    if (JSON.stringify(changed) === JSON.stringify(this.#settings)) return;
+    this.#settings = changed;
+    this.#tell({ type: 'settingsChanged', settings: changed });
+  }
+
+  async #operation<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#pending >= MAX_PENDING_OPERATIONS) {
+      throw overloaded(`${MAX_PENDING_OPERATIONS} operations wait for thread ${this.id} already; try again later`);
+    }
+    this.#pending += 1;
+    this.#lastActivityMs = this.#params.now();
+    try {
+      return await work();
+    } finally {
+      this.#pending -= 1;
+    }
+  }
+
+  #tell(event: ThreadEvent): void {
+    this.#lastActivityMs = this.#params.now();
+    this.#params.onEvent(event);
+  }
+
+  #writer(): TurnHistory {
+    if (this.#history === undefined) throw invalidRequest(`thread ${this.id} is not loaded`);
+    return this.#history;
+  }
+
+  #loaded(): OpenedThread {
+    if (this.#opened === undefined) throw invalidRequest(`thread ${this.id} is not loaded`);
+    return this.#opened;
+  }
+}
+
+/** Tokens as rollouts count them, in the protocol's names. */
+function tokensOf(stored: JsonValue): TokenUsage {
+  if (!isJsonObject(stored)) return NO_TOKENS;
+  return {
+    totalTokens: numberMember(stored, 'total_tokens') ?? 0,
+    inputTokens: numberMember(stored, 'input_tokens') ?? 0,
+    cachedInputTokens: numberMember(stored, 'cached_input_tokens') ?? 0,
+    cacheWriteInputTokens: numberMember(stored, 'cache_write_input_tokens') ?? 0,
+    outputTokens: numberMember(stored, 'output_tokens') ?? 0,
+    reasoningOutputTokens: numberMember(stored, 'reasoning_output_tokens') ?? 0,
+  };
+}

@@ -1,0 +1,39 @@
+import type { ThreadId } from '../domain/ids.ts';
+import type { StoredThread } from '../domain/stored-thread.ts';
+import type { ThreadSettings } from '../domain/thread-settings.ts';
+import type { Turn, TurnError } from '../domain/turn.ts';
+import type { TurnEvent } from '../engine/turn-events.ts';
+
+/** What a thread is doing, as clients are shown it. */
+export type ThreadStatus =
+  | { readonly type: 'notLoaded' }
+  | { readonly type: 'idle' }
+  /** The last turn failed; until the next one begins. */
+  | { readonly type: 'systemError' }
+  | { readonly type: 'active'; readonly activeFlags: readonly ActiveFlag[] };
+
+export type ActiveFlag = 'waitingOnApproval' | 'waitingOnUserInput';
+
+/** What happens in a loaded thread, in order. */
+export type ThreadEvent =
+  | TurnEvent
+  | { readonly type: 'statusChanged'; readonly status: ThreadStatus }
+  | { readonly type: 'settingsChanged'; readonly settings: ThreadSettings }
+  | { readonly type: 'turnFailed'; readonly turnId: string; readonly error: TurnError }
+  | { readonly type: 'turnCompleted'; readonly turn: Turn };
+
+/** What happens to threads as a whole; everyone who watches the daemon hears of it. */
+export type LifecycleEvent =
+  | { readonly type: 'threadStarted'; readonly thread: StoredThread }
+  | { readonly type: 'threadNamed'; readonly name: string }
+  | { readonly type: 'threadArchived' }
+  | { readonly type: 'threadUnarchived' }
+  | { readonly type: 'threadDeleted' }
+  | { readonly type: 'threadReverted' }
+  /** The thread was unloaded because nobody used it. */
+  | { readonly type: 'threadClosed' };
+
+export type ManagerEvent = ThreadEvent | LifecycleEvent;
+
+/** Called with every event of every thread, in each thread's order. Must not throw. */
+export type ManagerListener = (threadId: ThreadId, event: ManagerEvent) => void;
