@@ -223,13 +223,18 @@ export class CodexThread {
     });
   }
 
-  /** Asks the running turn to end. @throws invalidRequest if none runs, or another one */
-  interrupt(turnId: string, cause: string): void {
+  /** @throws invalidRequest if no turn runs, or another one */
+  assertActive(turnId: string): void {
     const running = this.#turn;
     if (running === undefined) throw invalidRequest('no active turn to interrupt');
     if (running.turnId !== turnId) {
       throw invalidRequest(`expected active turn id ${turnId} but found ${running.turnId}`);
     }
+  }
+
+  /** Asks the running turn to end. @throws invalidRequest if none runs, or another one */
+  interrupt(turnId: string, cause: string): void {
+    this.assertActive(turnId);
     this.#actor.send({ type: 'turn.interrupt', cause });
   }
 

@@ -1,0 +1,61 @@
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import pino, { type Logger } from 'pino';
+import type { Config } from './config.ts';
+
+/** Where log lines go. */
+export interface LogTarget {
+  write(line: string): void;
+  close(): void;
+}
+
+/**
+ * A log file that never grows beyond its bound (F16): at the limit it is set aside as `.1`, older ones move up, and
+ * the oldest goes. Lines are written at once, so that a killed daemon has said what it said. A disk that takes
+ * no more lines is no reason to stop.
+ */
+export class RotatingFile implements LogTarget {
+  readonly #path: string;
+  readonly #maxBytes: number;
+  readonly #keptFiles: number;
+  #fd: number;
+  #size: number;
+
+  constructor(path: string, maxBytes: number, keptFiles: number) {
+    this.#path = path;
+    this.#maxBytes = maxBytes;
+    this.#keptFiles = keptFiles;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    this.#fd = openSync(path, 'a', 0o600);
+    this.#size = fstatSync(this.#fd).size;
+  }
+
+  write(line: string): void {
+    try {
+      if (this.#size + line.length > this.#maxBytes && this.#size > 0) this.#rotate();
+      this.#size += writeSync(this.#fd, line);
+    } catch {
+      // Nothing can be said about a log that cannot be written.
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #rotate(): void {
+    closeSync(this.#fd);
+    rmSync(`${this.#path}.${this.#keptFiles}`, { force: true });
+    for (let index = this.#keptFiles - 1; index >= 1; index -= 1) {
+      if (existsSync(`${this.#path}.${index}`)) renameSync(`${this.#path}.${index}`, `${this.#path}.${index + 1}`);
+    }
+    if (this.#keptFiles > 0) renameSync(this.#path, `${this.#path}.1`);
+    else rmSync(this.#path, { force: true });
+    this.#fd = openSync(this.#path, 'a', 0o600);
+    this.#size = 0;
+  }
+}
+
+/** A logger over a target. Tokens and headers that may carry one never get there. */
+export const createLogger = (level: Config['log']['level'], target: LogTarget): Logger =>
+  pino({ level, base: { pid: process.pid }, redact: ['token', 'authorization', '*.authorization'] }, target);

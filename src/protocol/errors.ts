@@ -1,0 +1,53 @@
+import { SkeinError, toSkeinError, type ErrorCode } from '../domain/errors.ts';
+import type { JsonObject, JsonValue } from '../domain/json.ts';
+import type { ErrorBody } from './envelope.ts';
+
+/** JSON-RPC codes as the protocol uses them: nearly every refusal is an invalid request (section 4). */
+export const RPC_CODES = {
+  invalidRequest: -32600,
+  unsupported: -32601,
+  invalidParams: -32602,
+  internal: -32603,
+  overloaded: -32001,
+} as const;
+
+/** A refusal that knows its own code, for the few that differ from their kind. */
+export class RpcError extends Error {
+  readonly code: number;
+  readonly data: JsonValue | undefined;
+
+  constructor(code: number, message: string, data?: JsonValue) {
+    super(message);
+    this.name = 'RpcError';
+    this.code = code;
+    this.data = data;
+  }
+}
+
+const CODE_OF: Readonly<Record<ErrorCode, number>> = {
+  notFound: RPC_CODES.invalidRequest,
+  invalidRequest: RPC_CODES.invalidRequest,
+  conflict: RPC_CODES.invalidRequest,
+  unsupported: RPC_CODES.unsupported,
+  overloaded: RPC_CODES.overloaded,
+  internal: RPC_CODES.internal,
+};
+
+/** Any thrown value as clients get it. Total; the one place where errors meet the wire. No stack leaves the daemon. */
+export function errorBodyOf(thrown: unknown): ErrorBody {
+  if (thrown instanceof RpcError) {
+    const { code, message, data } = thrown;
+    return data === undefined ? { code, message } : { code, message, data };
+  }
+  const error = thrown instanceof SkeinError ? thrown : toSkeinError(thrown);
+  const data = dataOf(error);
+  const body = { code: CODE_OF[error.code], message: error.message };
+  return data === undefined ? body : { ...body, data };
+}
+
+/** What a program may want to know beyond the text: who holds it, which system error it was. */
+function dataOf({ code, detail }: SkeinError): JsonObject | undefined {
+  const { holder, errno } = detail;
+  if (holder === undefined && errno === undefined) return undefined;
+  return { kind: code, ...(holder === undefined ? {} : { holder }), ...(errno === undefined ? {} : { errno }) };
+}

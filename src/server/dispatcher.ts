@@ -1,0 +1,147 @@
+import { messageOf, SkeinError } from '../domain/errors.ts';
+import { isJsonObject, type JsonValue } from '../domain/json.ts';
+import { errorBodyOf, RPC_CODES, RpcError } from '../protocol/errors.ts';
+import { parseClientMessage, type RequestId } from '../protocol/envelope.ts';
+import { parseParams } from '../protocol/params/serde.ts';
+import { initialize } from '../protocol/params/thread-params.ts';
+import type { ClientIdentity, Connection } from './connection.ts';
+import { lifecycleMethods } from './handlers/lifecycle-methods.ts';
+import { metadataMethods } from './handlers/metadata-methods.ts';
+import { readingMethods } from './handlers/reading-methods.ts';
+import { turnMethods } from './handlers/turn-methods.ts';
+import type { Method, Request, ServerIdentity, Services } from './request.ts';
+
+const METHODS: Readonly<Record<string, Method>> = {
+  ...lifecycleMethods,
+  ...readingMethods,
+  ...metadataMethods,
+  ...turnMethods,
+};
+
+/** Requests of one connection that may be under way at once; more are refused, none is lost without an answer. */
+const MAX_PENDING_REQUESTS = 256;
+
+/** What the dispatcher tells whoever keeps the log. */
+export interface DispatchLog {
+  /** A failure that is the daemon's own, not the client's. */
+  problem(message: string, error: unknown): void;
+}
+
+/**
+ * From frames to methods: reads a message, checks that it may be asked, validates its parameters once, runs its
+ * handler, and answers. Requests of a connection run side by side; every one is answered exactly once.
+ */
+export class Dispatcher {
+  readonly #services: Services;
+  readonly #log: DispatchLog;
+
+  constructor(services: Services, log: DispatchLog) {
+    this.#services = services;
+    this.#log = log;
+  }
+
+  /** Takes a text frame. Never throws. */
+  dispatch(connection: Connection, frame: string): void {
+    const message = parseClientMessage(frame);
+    // Notifications of clients say nothing that is needed; answers to our requests come with tools and approvals.
+    if (message.kind !== 'request') return;
+    connection.beginRequest();
+    void this.#run(connection, message.id, message.method, message.params);
+  }
+
+  async #run(connection: Connection, id: RequestId, method: string, params: JsonValue | undefined): Promise<void> {
+    let isAnswered = false;
+    const answer = (result: object): void => {
+      if (isAnswered) return;
+      isAnswered = true;
+      connection.answer(id, result);
+    };
+    try {
+      if (connection.pendingRequests > MAX_PENDING_REQUESTS) {
+        throw new RpcError(RPC_CODES.overloaded, 'Server overloaded; retry later.');
+      }
+      await this.#handle(connection, method, params, answer);
+      if (!isAnswered) throw new Error(`${method} has no answer`);
+    } catch (error) {
+      this.#report(method, error);
+      if (isAnswered) return;
+      isAnswered = true;
+      connection.refuse(id, errorBodyOf(error));
+    }
+  }
+
+  async #handle(
+    connection: Connection,
+    method: string,
+    params: JsonValue | undefined,
+    answer: Request['answer'],
+  ): Promise<void> {
+    if (method === 'initialize') {
+      this.#initialize(connection, params, answer);
+      return;
+    }
+    const known = Object.hasOwn(METHODS, method) ? METHODS[method] : undefined;
+    if (known === undefined) throw unknownMethod(method);
+    const { phase } = connection;
+    if (phase.phase === 'new') throw new RpcError(RPC_CODES.invalidRequest, 'Not initialized');
+    const { client } = phase;
+    assertAllowed(method, known, params, client);
+    const request: Request = { connection, client, cause: `${method} of ${connection.id} (${client.name})`, answer };
+    await known.handle(parseParams(known.params, params), request, this.#services);
+  }
+
+  #initialize(connection: Connection, params: JsonValue | undefined, answer: Request['answer']): void {
+    const { clientInfo, capabilities } = parseParams(initialize, params);
+    if (connection.phase.phase === 'initialized') {
+      throw new RpcError(RPC_CODES.invalidRequest, 'Already initialized');
+    }
+    connection.initialize({
+      name: clientInfo.name,
+      version: clientInfo.version,
+      isExperimental: capabilities?.experimentalApi ?? false,
+      optedOut: new Set(capabilities?.optOutNotificationMethods ?? []),
+    });
+    const { server } = this.#services;
+    answer(introduction(server, clientInfo));
+    connection.notify('remoteControl/status/changed', {
+      status: 'disabled',
+      serverName: server.hostName,
+      installationId: server.installationId,
+      environmentId: null,
+    });
+  }
+
+  #report(method: string, error: unknown): void {
+    if (error instanceof RpcError || (error instanceof SkeinError && error.code !== 'internal')) return;
+    this.#log.problem(`${method} failed: ${messageOf(error)}`, error);
+  }
+}
+
+function introduction(server: ServerIdentity, client: { readonly name: string; readonly version: string }): object {
+  const system = `${process.platform}; ${process.arch === 'x64' ? 'x86_64' : process.arch}`;
+  return {
+    userAgent: `${client.name}/${server.version} (${system}) skein (${client.name}; ${client.version})`,
+    codexHome: server.home,
+    platformFamily: process.platform === 'win32' ? 'windows' : 'unix',
+    platformOs: process.platform === 'darwin' ? 'macos' : process.platform,
+  };
+}
+
+function unknownMethod(method: string): RpcError {
+  const known = ['initialize', ...Object.keys(METHODS)].map((name) => `\`${name}\``).join(', ');
+  return new RpcError(
+    RPC_CODES.invalidRequest,
+    `Invalid request: unknown variant \`${method}\`, expected one of ${known}`,
+  );
+}
+
+/** @throws RpcError for what only the experimental protocol has */
+function assertAllowed(method: string, { experimental }: Method, params: unknown, client: ClientIdentity): void {
+  if (client.isExperimental || experimental === 'no') return;
+  const refuse = (what: string): RpcError =>
+    new RpcError(RPC_CODES.invalidRequest, `${what} requires experimentalApi capability`);
+  if (experimental === 'method') throw refuse(method);
+  const given = isJsonObject(params) ? params : {};
+  const used = experimental.find((name) => given[name] !== undefined && given[name] !== null);
+  if (used !== undefined) throw refuse(`${method}.${used}`);
+}

@@ -1,0 +1,70 @@
+import type { ThreadId } from '../domain/ids.ts';
+import type { JsonObject, JsonValue } from '../domain/json.ts';
+import { toEveryone, toSubscribers, type Notification } from '../protocol/notifications.ts';
+import { threadSettingsView, threadView } from '../protocol/views.ts';
+import type { ManagerEvent } from '../runtime/thread-events.ts';
+import type { CodexThread } from '../runtime/codex-thread.ts';
+import { runtimeViewOf } from './runtime-view.ts';
+
+/** What clients are told of an event, and who of them (app-server-protocol section 3). */
+export function notificationOf(threadId: ThreadId, event: ManagerEvent, thread: CodexThread | undefined): Notification {
+  switch (event.type) {
+    case 'threadStarted':
+      return {
+        method: 'thread/started',
+        params: { thread: threadView(event.thread, runtimeViewOf(thread)) },
+        audience: 'everyone',
+      };
+    case 'statusChanged':
+      return toEveryone('thread/status/changed', threadId, { status: json(event.status) });
+    case 'threadNamed':
+      return toEveryone('thread/name/updated', threadId, { threadName: event.name });
+    case 'threadArchived':
+      return toEveryone('thread/archived', threadId);
+    case 'threadUnarchived':
+      return toEveryone('thread/unarchived', threadId);
+    case 'threadDeleted':
+      return toEveryone('thread/deleted', threadId);
+    case 'threadReverted':
+      return toEveryone('thread/reverted', threadId);
+    case 'threadClosed':
+      return toEveryone('thread/closed', threadId);
+    case 'settingsChanged':
+      return toSubscribers('thread/settings/updated', threadId, { threadSettings: threadSettingsView(event.settings) });
+    case 'turnStarted':
+      return toSubscribers('turn/started', threadId, { turn: json(event.turn) });
+    case 'turnCompleted':
+      return toSubscribers('turn/completed', threadId, { turn: json(event.turn) });
+    case 'turnFailed':
+      return toSubscribers('error', threadId, { error: event.error, willRetry: false, turnId: event.turnId });
+    case 'itemStarted':
+      return toSubscribers('item/started', threadId, {
+        item: event.item,
+        turnId: event.turnId,
+        startedAtMs: event.startedAtMs,
+      });
+    case 'itemCompleted':
+      return toSubscribers('item/completed', threadId, {
+        item: event.item,
+        turnId: event.turnId,
+        contentTokenCount: null,
+        completedAtMs: event.completedAtMs,
+      });
+    case 'agentMessageDelta':
+      return toSubscribers('item/agentMessage/delta', threadId, {
+        turnId: event.turnId,
+        itemId: event.itemId,
+        delta: event.delta,
+      });
+    case 'tokensUsed':
+      return toSubscribers('thread/tokenUsage/updated', threadId, {
+        turnId: event.turnId,
+        tokenUsage: { total: event.total, last: event.last, modelContextWindow: event.modelContextWindow },
+      });
+    case 'warning':
+      return toSubscribers('warning', threadId, { message: event.message });
+  }
+}
+
+/** Types of ours that are JSON by construction. */
+const json = (value: object): JsonValue => value as JsonObject;

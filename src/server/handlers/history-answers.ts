@@ -1,0 +1,62 @@
+import type { ThreadId } from '../../domain/ids.ts';
+import type { JsonObject, JsonValue } from '../../domain/json.ts';
+import type { Page } from '../../domain/page.ts';
+import type { StoredThread } from '../../domain/stored-thread.ts';
+import type { Turn } from '../../domain/turn.ts';
+import type { ThreadManager } from '../../runtime/thread-manager.ts';
+import type { ListTurns } from '../../store/thread-store.ts';
+
+/** Turns read at once while a whole history is put together: each page lets other requests in. */
+const TURNS_PER_PAGE = 200;
+
+/** A page of turns in which only the turn that runs now is in progress: any other without an end was cut off. */
+export async function readTurns(manager: ThreadManager, params: ListTurns): Promise<Page<Turn>> {
+  const page = await manager.store.listTurns(params);
+  const active = manager.find(params.threadId)?.activeTurnId ?? null;
+  return { ...page, data: page.data.map((turn) => asItIs(turn, active)) };
+}
+
+function asItIs(turn: Turn, activeTurnId: string | null): Turn {
+  return turn.status === 'inProgress' && turn.id !== activeTurnId ? { ...turn, status: 'interrupted' } : turn;
+}
+
+/** All turns of a thread, oldest first. */
+export async function readAllTurns(manager: ThreadManager, threadId: ThreadId): Promise<readonly Turn[]> {
+  const turns: Turn[] = [];
+  let cursor: string | undefined;
+  for (;;) {
+    const page = await readTurns(manager, {
+      threadId,
+      limit: TURNS_PER_PAGE,
+      direction: 'asc',
+      itemsView: 'full',
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    turns.push(...page.data);
+    if (page.nextCursor === null) return turns;
+    cursor = page.nextCursor;
+  }
+}
+
+/** Cursors from which a client reads a paginated history backwards; null where there is nothing, or legacy history. */
+export async function backwardsCursors(
+  manager: ThreadManager,
+  thread: StoredThread,
+): Promise<{ readonly turnsBackwardsCursor: string | null; readonly itemsBackwardsCursor: string | null }> {
+  if (thread.historyMode === 'legacy') return { turnsBackwardsCursor: null, itemsBackwardsCursor: null };
+  const last = { threadId: thread.id, limit: 1, direction: 'desc' } as const;
+  const [turns, items] = await Promise.all([
+    manager.store.listTurns({ ...last, itemsView: 'notLoaded' }),
+    manager.store.listItems(last),
+  ]);
+  return { turnsBackwardsCursor: turns.backwardsCursor, itemsBackwardsCursor: items.backwardsCursor };
+}
+
+/** What paginated threads ask clients to stop doing, in the peer's words. */
+export const deprecationNotice = (instead: string): JsonObject => ({
+  summary: `Full-history hydration is deprecated for paginated threads; ${instead}, then page with \`thread/turns/list\` and \`thread/items/list\`.`,
+  details: null,
+});
+
+/** Views of ours that are JSON by construction. */
+export const asJson = (value: unknown): JsonValue => value as JsonValue;

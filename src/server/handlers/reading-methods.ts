@@ -1,0 +1,223 @@
+import { invalidRequest, notFound, unsupported } from '../../domain/errors.ts';
+import { parseThreadId, type ThreadId } from '../../domain/ids.ts';
+import { parseThreadCursor } from '../../domain/thread-cursor.ts';
+import { INTERACTIVE_SOURCES, type ThreadQuery, type ThreadSortKey } from '../../domain/thread-query.ts';
+import { RPC_CODES, RpcError } from '../../protocol/errors.ts';
+import {
+  threadItemsList,
+  threadList,
+  threadLoadedList,
+  threadRead,
+  threadSearch,
+  threadTurnsList,
+} from '../../protocol/params/thread-params.ts';
+import { threadView } from '../../protocol/views.ts';
+import type { CodexThread } from '../../runtime/codex-thread.ts';
+import type { ThreadManager } from '../../runtime/thread-manager.ts';
+import { method, type Method, type Services } from '../request.ts';
+import { listedViewOf, runtimeViewOf } from '../runtime-view.ts';
+import { asJson, deprecationNotice, readAllTurns, readTurns } from './history-answers.ts';
+
+/** Page sizes: what a client gets that asks for none, and the most it gets. */
+const DEFAULT_PAGE = 25;
+const MAX_PAGE = 100;
+const MAX_EXCLUDED = 100;
+
+const pageSize = (limit: number | null | undefined): number => Math.min(MAX_PAGE, Math.max(1, limit ?? DEFAULT_PAGE));
+
+const read = method(threadRead, async ({ threadId, includeTurns = false }, request, { manager }) => {
+  const id = parseThreadId(threadId);
+  const loaded = manager.find(id);
+  if (includeTurns && loaded !== undefined) assertTurnsReadable(loaded, 'includeTurns');
+  const thread = await manager.readThread(id).catch((error: unknown) => {
+    throw asNotLoaded(error, id);
+  });
+  if (includeTurns && thread.historyMode === 'paginated') {
+    request.connection.notify('deprecationNotice', deprecationNotice('omit `includeTurns` or set it to `false`'));
+  }
+  const turns = includeTurns ? await readAllTurns(manager, id) : [];
+  request.answer({ thread: threadView(thread, runtimeViewOf(manager.find(id)), turns), readState: null });
+});
+
+/** @throws what the protocol says of threads whose turns nobody can read */
+function assertTurnsReadable(thread: CodexThread, what: 'includeTurns' | 'thread/turns/list'): void {
+  if (thread.isEphemeral) throw invalidRequest(`ephemeral threads do not support ${what}`);
+  if (thread.isStored) return;
+  if (what === 'includeTurns' && thread.described.historyMode === 'paginated') throw unsupported('list_turns');
+  throw invalidRequest(`thread ${thread.id} is not materialized yet; ${what} is unavailable before first user message`);
+}
+
+/** Reading has its own words for a thread that is nowhere. */
+const asNotLoaded = (error: unknown, threadId: ThreadId): unknown => {
+  const text = `no rollout found for thread id ${threadId}`;
+  return error instanceof Error && error.message === text ? notFound(`thread not loaded: ${threadId}`) : error;
+};
+
+const turnsList = method(threadTurnsList, async (params, request, { manager }) => {
+  const threadId = parseThreadId(params.threadId);
+  const loaded = manager.find(threadId);
+  if (loaded !== undefined) assertTurnsReadable(loaded, 'thread/turns/list');
+  const page = await readTurns(manager, {
+    threadId,
+    limit: pageSize(params.limit),
+    direction: params.sortDirection ?? 'desc',
+    itemsView: params.itemsView ?? 'summary',
+    ...(params.cursor ? { cursor: params.cursor } : {}),
+  }).catch((error: unknown) => {
+    throw asNotLoaded(error, threadId);
+  });
+  request.answer(page);
+});
+
+const itemsList = method(threadItemsList, async (params, request, { manager }) => {
+  const threadId = parseThreadId(params.threadId);
+  await assertItemsReadable(manager, threadId);
+  const { cursor, turnId } = params;
+  const isAnchor = typeof cursor === 'object' && cursor !== null;
+  if (isAnchor && !turnId) {
+    throw new RpcError(RPC_CODES.invalidParams, 'turnId is required when cursor is an item anchor');
+  }
+  const page = await manager.store
+    .listItems({
+      threadId,
+      limit: pageSize(params.limit),
+      direction: params.sortDirection ?? 'asc',
+      ...(turnId ? { turnId } : {}),
+      ...(isAnchor ? { anchorItemId: cursor.itemId } : cursor ? { cursor } : {}),
+    })
+    .catch((error: unknown) => {
+      throw isAnchor && error instanceof Error && error.message.startsWith('cursor.itemId')
+        ? new RpcError(RPC_CODES.invalidParams, error.message)
+        : error;
+    });
+  request.answer(page);
+});
+
+/** Item pages exist for stored paginated threads. @throws unsupported for all others, unknown ones included */
+async function assertItemsReadable(manager: ThreadManager, threadId: ThreadId): Promise<void> {
+  const refusal = unsupported('thread/items/list');
+  const loaded = manager.find(threadId);
+  if (loaded !== undefined && !loaded.isStored) throw refusal;
+  const thread = await manager.readThread(threadId).catch(() => undefined);
+  if (thread?.historyMode !== 'paginated') throw refusal;
+}
+
+const SORT_KEYS: Readonly<Record<string, ThreadSortKey>> = {
+  created_at: 'createdAt',
+  updated_at: 'updatedAt',
+  recency_at: 'recencyAt',
+};
+
+const list = method(threadList, async (params, request, services) => {
+  const { manager } = services;
+  if (params.originators && params.originators.length > 0) {
+    throw new RpcError(RPC_CODES.invalidParams, 'originator filtering is not supported by the local app-server');
+  }
+  if (params.parentThreadId && params.ancestorThreadId) {
+    throw invalidRequest('parentThreadId and ancestorThreadId are mutually exclusive');
+  }
+  // Sections, projects and attached threads do not exist here: only what is in none of them can be asked for.
+  if (params.sectionId || params.projectId || params.attachedToThreadId) {
+    request.answer({ data: [], readStates: {}, nextCursor: null, backwardsCursor: null });
+    return;
+  }
+  const page = await manager.store.listThreads(queryOf(params, manager));
+  request.answer({
+    data: page.data.map((thread) => threadView(thread, listedViewOf(manager.find(thread.id)))),
+    readStates: null,
+    nextCursor: page.nextCursor,
+    backwardsCursor: page.backwardsCursor,
+  });
+});
+
+type ListParams = Parameters<typeof queryOf>[0];
+
+function queryOf(
+  params: {
+    readonly cursor?: string | null | undefined;
+    readonly limit?: number | null | undefined;
+    readonly excludedThreadIds?: readonly string[] | null | undefined;
+    readonly sortKey?: string | null | undefined;
+    readonly sortDirection?: 'asc' | 'desc' | null | undefined;
+    readonly modelProviders?: readonly string[] | null | undefined;
+    readonly sourceKinds?: ThreadQuery['sourceKinds'] | null | undefined;
+    readonly archived?: boolean | null | undefined;
+    readonly cwd?: string | readonly string[] | null | undefined;
+    readonly useStateDbOnly?: boolean | undefined;
+    readonly searchTerm?: string | null | undefined;
+    readonly parentThreadId?: string | null | undefined;
+    readonly ancestorThreadId?: string | null | undefined;
+  },
+  manager: ThreadManager,
+): ThreadQuery {
+  const { cursor, cwd, searchTerm, parentThreadId, ancestorThreadId, excludedThreadIds } = params;
+  // Absent means the provider that is configured; an empty list means all of them.
+  const modelProviders = params.modelProviders ?? [manager.defaults.settings.modelProvider];
+  // Neither of a relation's filters narrows by origin unless asked to: children are rarely interactive.
+  const isRelation = Boolean(parentThreadId) || Boolean(ancestorThreadId);
+  const asked = params.sourceKinds ?? [];
+  const sourceKinds = asked.length > 0 ? asked : isRelation ? undefined : INTERACTIVE_SOURCES;
+  return {
+    sortKey: SORT_KEYS[params.sortKey ?? 'created_at'] ?? 'recencyAt',
+    direction: params.sortDirection ?? 'desc',
+    limit: pageSize(params.limit),
+    isArchived: params.archived ?? false,
+    ...(cursor ? { after: parseThreadCursor(cursor) } : {}),
+    ...(modelProviders.length === 0 ? {} : { modelProviders }),
+    ...(sourceKinds === undefined ? {} : { sourceKinds }),
+    ...(cwd === null || cwd === undefined ? {} : { cwds: typeof cwd === 'string' ? [cwd] : cwd }),
+    ...(searchTerm ? { titleContains: searchTerm } : {}),
+    ...(excludedThreadIds ? { excludedIds: excludedIds(excludedThreadIds) } : {}),
+    ...(parentThreadId ? { parentId: parseThreadId(parentThreadId, 'parent thread') } : {}),
+    ...(ancestorThreadId ? { ancestorId: parseThreadId(ancestorThreadId, 'ancestor thread') } : {}),
+    ...(params.useStateDbOnly === true ? { isIndexOnly: true } : {}),
+  };
+}
+
+function excludedIds(ids: readonly string[]): readonly ThreadId[] {
+  if (ids.length > MAX_EXCLUDED) {
+    throw new RpcError(RPC_CODES.invalidParams, `at most ${MAX_EXCLUDED} thread ids can be excluded`);
+  }
+  try {
+    return ids.map((id) => parseThreadId(id, 'excluded thread'));
+  } catch (error) {
+    throw new RpcError(RPC_CODES.invalidParams, error instanceof Error ? error.message : 'invalid excluded thread id');
+  }
+}
+
+const search = method(
+  threadSearch,
+  async (params, request, { manager }: Services) => {
+    const term = params.searchTerm.trim();
+    if (term === '') throw invalidRequest('thread/search requires a non-empty searchTerm');
+    const { searchTerm: _term, ...rest } = params;
+    const query = queryOf({ ...rest, modelProviders: [] } satisfies ListParams, manager);
+    const page = await manager.store.searchThreads({ query, term });
+    request.answer({
+      data: page.data.map(({ thread, snippet }) => ({
+        thread: threadView(thread, listedViewOf(manager.find(thread.id))),
+        snippet,
+      })),
+      nextCursor: page.nextCursor,
+      backwardsCursor: page.backwardsCursor,
+    });
+  },
+  'method',
+);
+
+const loadedList = method(threadLoadedList, (params, request, { manager }) => {
+  const { cursor } = params;
+  const ids = manager.loadedIds.filter((id) => !cursor || id > cursor);
+  const data = params.limit === null || params.limit === undefined ? ids : ids.slice(0, Math.max(1, params.limit));
+  request.answer({ data: asJson(data), nextCursor: data.length < ids.length ? (data.at(-1) ?? null) : null } as object);
+});
+
+/** Methods that look and change nothing. */
+export const readingMethods: Readonly<Record<string, Method>> = {
+  'thread/read': read,
+  'thread/list': list,
+  'thread/search': search,
+  'thread/loaded/list': loadedList,
+  'thread/turns/list': turnsList,
+  'thread/items/list': itemsList,
+};

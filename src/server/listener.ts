@@ -1,0 +1,195 @@
+import { chmod, mkdir, unlink } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createConnection, type AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { errnoOf, internal } from '../domain/errors.ts';
+import { refusalOf, type AccessRules } from './access.ts';
+import type { ListenAddress } from './addresses.ts';
+import type { OutboundSink } from './outbound-queue.ts';
+
+/** What comes in over one connection, and how it is ended. */
+export interface Peer {
+  /** A text frame. */
+  onText: (text: string) => void;
+  onClose: () => void;
+}
+
+/** Called for each client that was let in; returns what takes its frames. */
+export type OnConnect = (sink: OutboundSink, transport: string) => Peer;
+
+export interface ListenerOptions {
+  readonly address: ListenAddress;
+  readonly access: AccessRules;
+  readonly onConnect: OnConnect;
+  /** False while the daemon is not ready to serve. */
+  readonly isReady: () => boolean;
+  /** A refused client, for the log. */
+  readonly onRefused: (reason: string) => void;
+}
+
+/** A whole message, fragments together; above it the connection ends. */
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+
+/** A client that does not finish its handshake in this time is let go (slowloris). */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** A half-open connection is found after two silent intervals (F11). */
+const PING_INTERVAL_MS = 20_000;
+
+/** More sockets than this on one listener are a defect of a client. */
+const MAX_CONNECTIONS = 2_048;
+
+/** The daemon goes down; clients may come back. */
+export const CLOSE_GOING_AWAY = 1001;
+
+/** One address that clients connect to: WebSocket on any path, and the two health paths over plain HTTP. */
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #http: Server;
+  readonly #websockets: WebSocketServer;
+  readonly #alive = new WeakSet<WebSocket>();
+  #heartbeat: NodeJS.Timeout | undefined;
+  #address: ListenAddress;
+
+  private constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#address = options.address;
+    this.#http = createServer({ headersTimeout: HANDSHAKE_TIMEOUT_MS, requestTimeout: HANDSHAKE_TIMEOUT_MS });
+    this.#http.maxConnections = MAX_CONNECTIONS;
+    this.#websockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
+    this.#http.on('request', (request, response) => this.#plainRequest(request, response));
+    this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+  }
+
+  /** Listens. @throws internal if the address cannot be had */
+  static async open(options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(options);
+    await listener.#listen();
+    return listener;
+  }
+
+  /** With the port that the system chose, if it was 0. */
+  get address(): ListenAddress {
+    return this.#address;
+  }
+
+  /** Takes no more clients, ends those there are with a code, and is gone. */
+  async close(code: number, reason: string): Promise<void> {
+    clearInterval(this.#heartbeat);
+    const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
+    for (const socket of this.#websockets.clients) socket.close(code, reason);
+    // A client that does not answer the closing handshake is not waited for.
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const socket of this.#websockets.clients) socket.terminate();
+    this.#http.closeAllConnections();
+    await closed;
+  }
+
+  async #listen(): Promise<void> {
+    const { address } = this.#options;
+    if (address.kind === 'unix') await makeWayFor(address.path);
+    await new Promise<void>((resolve, reject) => {
+      this.#http.once('error', (error) => reject(internal(`cannot listen on ${JSON.stringify(address)}`, error)));
+      if (address.kind === 'unix') this.#http.listen(address.path, resolve);
+      else this.#http.listen(address.port, address.host, resolve);
+    });
+    if (address.kind === 'unix') await chmod(address.path, 0o600);
+    else this.#address = { ...address, port: (this.#http.address() as AddressInfo).port };
+    this.#heartbeat = setInterval(() => this.#ping(), PING_INTERVAL_MS).unref();
+  }
+
+  #plainRequest(request: IncomingMessage, response: ServerResponse): void {
+    const path = (request.url ?? '/').split('?')[0];
+    const isHealth = path === '/readyz' || path === '/healthz';
+    const refusal = this.#refusal(request, isHealth ? 'health' : 'upgrade');
+    if (refusal !== undefined) {
+      respond(response, refusal.status, refusal.text);
+      return;
+    }
+    if (!isHealth) respond(response, 400, "Connection header did not include 'upgrade'");
+    else if (request.method !== 'GET' && request.method !== 'HEAD') respond(response, 405, '');
+    else respond(response, path === '/readyz' && !this.#options.isReady() ? 503 : 200, '');
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const refusal = this.#refusal(request, 'upgrade');
+    if (refusal !== undefined) {
+      const { status, text } = refusal;
+      const reason = { 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden' }[status];
+      const length = Buffer.byteLength(text);
+      socket.end(
+        `HTTP/1.1 ${status} ${reason}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: ${length}\r\n\r\n${text}`,
+      );
+      return;
+    }
+    this.#websockets.handleUpgrade(request, socket, head, (websocket) => this.#connected(websocket, request));
+  }
+
+  #connected(websocket: WebSocket, request: IncomingMessage): void {
+    const { address } = this.#options;
+    const transport =
+      address.kind === 'unix' ? 'unix' : `ws ${request.socket.remoteAddress}:${request.socket.remotePort}`;
+    const peer = this.#options.onConnect(sinkOf(websocket), transport);
+    this.#alive.add(websocket);
+    websocket.on('pong', () => this.#alive.add(websocket));
+    websocket.on('message', (data: Buffer, isBinary: boolean) => {
+      this.#alive.add(websocket);
+      // Binary frames are no messages, whatever they hold.
+      if (!isBinary) peer.onText(data.toString('utf8'));
+    });
+    // A protocol error ends the connection; 'close' follows.
+    websocket.on('error', () => {});
+    websocket.on('close', () => peer.onClose());
+  }
+
+  #refusal(request: IncomingMessage, asks: 'upgrade' | 'health'): ReturnType<typeof refusalOf> {
+    const { access, address, onRefused } = this.#options;
+    const refusal = refusalOf(request, access, asks, address.kind === 'unix');
+    if (refusal !== undefined) {
+      onRefused(
+        `${refusal.status} ${refusal.text || 'origin is not allowed'} from ${request.socket.remoteAddress ?? 'unix'}`,
+      );
+    }
+    return refusal;
+  }
+
+  #ping(): void {
+    for (const websocket of this.#websockets.clients) {
+      if (!this.#alive.delete(websocket)) websocket.terminate();
+      else websocket.ping();
+    }
+  }
+}
+
+const sinkOf = (websocket: WebSocket): OutboundSink => ({
+  get bufferedAmount() {
+    return websocket.bufferedAmount;
+  },
+  send: (text, done) => websocket.send(text, () => done()),
+});
+
+function respond(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain', 'content-length': Buffer.byteLength(text) });
+  response.end(text);
+}
+
+/** A folder for the socket, closed to others; and no socket of a daemon that is gone. */
+async function makeWayFor(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const isAnswered = await new Promise<boolean>((resolve) => {
+    const probe = createConnection(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+  if (isAnswered) throw internal(`another process listens on ${path}`);
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw internal(`cannot replace ${path}`, error);
+  }
+}

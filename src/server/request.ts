@@ -1,0 +1,56 @@
+import type { z } from 'zod';
+import type { ThreadManager } from '../runtime/thread-manager.ts';
+import type { ClientIdentity, Connection } from './connection.ts';
+import type { IdleUnloader } from './idle-unloader.ts';
+import type { Subscriptions } from './subscriptions.ts';
+
+/** What handlers work with. */
+export interface Services {
+  readonly manager: ThreadManager;
+  readonly subscriptions: Subscriptions;
+  readonly unloader: IdleUnloader;
+  readonly server: ServerIdentity;
+}
+
+/** What the daemon says of itself. */
+export interface ServerIdentity {
+  /** Skein's version. */
+  readonly version: string;
+  /** Absolute. */
+  readonly home: string;
+  readonly hostName: string;
+  /** Stays the same for a home. */
+  readonly installationId: string;
+}
+
+/** One request of a client, to be answered once. */
+export interface Request {
+  readonly connection: Connection;
+  readonly client: ClientIdentity;
+  /** Who asks for what, in words for logs and for whoever looks at transitions. */
+  readonly cause: string;
+  /** Sends the answer; nothing else may be sent as one after it. */
+  answer(result: object): void;
+}
+
+/** What a method needs from a connection that has not asked for the experimental protocol. */
+export type Experimental<P> =
+  | 'no'
+  /** The whole method. */
+  | 'method'
+  /** These parameters. */
+  | readonly (keyof P & string)[];
+
+/** A method: its parameters, validated before it runs, and what it does. It answers by `request.answer`. */
+export interface Method<S extends z.ZodType = z.ZodType> {
+  readonly params: S;
+  readonly experimental: Experimental<z.infer<S>>;
+  readonly handle: (params: z.infer<S>, request: Request, services: Services) => Promise<void> | void;
+}
+
+/** Keeps parameters and handler of a method of one type. */
+export const method = <S extends z.ZodType>(
+  params: S,
+  handle: Method<S>['handle'],
+  experimental: Experimental<z.infer<S>> = 'no',
+): Method => ({ params, handle: handle as Method['handle'], experimental: experimental as Method['experimental'] });

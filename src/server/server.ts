@@ -1,0 +1,120 @@
+import { encodeNotification } from '../protocol/envelope.ts';
+import type { ThreadManager } from '../runtime/thread-manager.ts';
+import type { ManagerEvent } from '../runtime/thread-events.ts';
+import type { ThreadId } from '../domain/ids.ts';
+import type { AccessRules } from './access.ts';
+import type { ListenAddress } from './addresses.ts';
+import { Connection, type Broadcast } from './connection.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { notificationOf } from './event-notifications.ts';
+import { IdleUnloader } from './idle-unloader.ts';
+import { CLOSE_GOING_AWAY, Listener, type Peer } from './listener.ts';
+import type { OutboundSink } from './outbound-queue.ts';
+import type { ServerIdentity } from './request.ts';
+import { Subscriptions } from './subscriptions.ts';
+
+export interface ServerLog {
+  /** Something an operator should look at. */
+  problem(message: string, error?: unknown): void;
+  info(message: string): void;
+}
+
+export interface ServerOptions {
+  readonly manager: ThreadManager;
+  readonly identity: ServerIdentity;
+  /** How long a thread that nobody watches stays loaded, ms. */
+  readonly unloadDelayMs: number;
+  readonly log: ServerLog;
+  readonly isReady: () => boolean;
+  /** Unix ms. */
+  readonly now?: () => number;
+}
+
+/** Everything between sockets and the manager: listeners, connections, who watches what, and telling them. */
+export class SkeinServer {
+  readonly #options: ServerOptions;
+  readonly #now: () => number;
+  readonly #connections = new Set<Connection>();
+  readonly #subscriptions: Subscriptions;
+  readonly #unloader: IdleUnloader;
+  readonly #dispatcher: Dispatcher;
+  readonly #listeners: Listener[] = [];
+  readonly #stopHearing: () => void;
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    const { manager, identity, log } = options;
+    this.#unloader = new IdleUnloader(manager, options.unloadDelayMs, this.#now, (message) => log.problem(message));
+    this.#subscriptions = new Subscriptions((threadId) => this.#unloader.abandoned(threadId));
+    this.#unloader.attach(this.#subscriptions);
+    const services = { manager, subscriptions: this.#subscriptions, unloader: this.#unloader, server: identity };
+    this.#dispatcher = new Dispatcher(services, log);
+    this.#stopHearing = manager.onEvent((threadId, event) => this.#tell(threadId, event));
+  }
+
+  get connections(): readonly Connection[] {
+    return [...this.#connections];
+  }
+
+  get subscriptions(): Subscriptions {
+    return this.#subscriptions;
+  }
+
+  /** Listens on one more address. @returns it, with the port that was chosen */
+  async listen(address: ListenAddress, access: AccessRules): Promise<ListenAddress> {
+    const { log, isReady } = this.#options;
+    const listener = await Listener.open({
+      address,
+      access,
+      isReady,
+      onRefused: (reason) => log.info(`refused a connection: ${reason}`),
+      onConnect: (sink, transport) => this.#connected(sink, transport),
+    });
+    this.#listeners.push(listener);
+    return listener.address;
+  }
+
+  /** Ends all listeners and connections. */
+  async close(reason: string): Promise<void> {
+    this.#unloader.close();
+    await Promise.all(this.#listeners.map((listener) => listener.close(CLOSE_GOING_AWAY, reason)));
+    this.#stopHearing();
+  }
+
+  #connected(sink: OutboundSink, transport: string): Peer {
+    const connection = new Connection(sink, transport, this.#now);
+    this.#connections.add(connection);
+    return {
+      onText: (text) => this.#dispatcher.dispatch(connection, text),
+      onClose: () => {
+        this.#connections.delete(connection);
+        this.#subscriptions.removeConnection(connection);
+        connection.close();
+      },
+    };
+  }
+
+  /** Tells those who are to hear of an event. Encoded once, however many they are. */
+  #tell(threadId: ThreadId, event: ManagerEvent): void {
+    const watchers = this.#subscriptions.watchersOf(threadId);
+    if (event.type === 'agentMessageDelta' && watchers.size === 0) return;
+    const { method, params, audience } = notificationOf(threadId, event, this.#options.manager.find(threadId));
+    const emittedAtMs = this.#now();
+    const broadcast: Broadcast = {
+      method,
+      threadId,
+      text: encodeNotification(method, params, emittedAtMs),
+      ...(event.type === 'agentMessageDelta'
+        ? {
+            delta: {
+              key: `${threadId}/${event.itemId}`,
+              delta: event.delta,
+              render: (delta: string) => encodeNotification(method, { ...params, delta }, emittedAtMs),
+            },
+          }
+        : {}),
+    };
+    for (const connection of audience === 'everyone' ? this.#connections : watchers) connection.broadcast(broadcast);
+  }
+}
