@@ -18,7 +18,8 @@ export class RotatingFile implements LogTarget {
   readonly #path: string;
   readonly #maxBytes: number;
   readonly #keptFiles: number;
-  #fd: number;
+  /** Undefined once closed: its number may be another file's by then. */
+  #fd: number | undefined;
   #size: number;
 
   constructor(path: string, maxBytes: number, keptFiles: number) {
@@ -31,20 +32,22 @@ export class RotatingFile implements LogTarget {
   }
 
   write(line: string): void {
+    if (this.#fd === undefined) return;
     try {
-      if (this.#size + line.length > this.#maxBytes && this.#size > 0) this.#rotate();
-      this.#size += writeSync(this.#fd, line);
+      const isFull = this.#size > 0 && this.#size + line.length > this.#maxBytes;
+      this.#size += writeSync(isFull ? this.#rotate() : this.#fd, line);
     } catch {
       // Nothing can be said about a log that cannot be written.
     }
   }
 
   close(): void {
-    closeSync(this.#fd);
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
   }
 
-  #rotate(): void {
-    closeSync(this.#fd);
+  #rotate(): number {
+    this.close();
     rmSync(`${this.#path}.${this.#keptFiles}`, { force: true });
     for (let index = this.#keptFiles - 1; index >= 1; index -= 1) {
       if (existsSync(`${this.#path}.${index}`)) renameSync(`${this.#path}.${index}`, `${this.#path}.${index + 1}`);
@@ -53,6 +56,7 @@ export class RotatingFile implements LogTarget {
     else rmSync(this.#path, { force: true });
     this.#fd = openSync(this.#path, 'a', 0o600);
     this.#size = 0;
+    return this.#fd;
   }
 }
 

@@ -51,6 +51,10 @@ export interface DaemonInfo {
   readonly socket: string;
   readonly debugSocket: string | null;
   readonly log: string;
+  /** What answers turns. */
+  readonly model: string;
+  /** Arguments of the `skein run` that it is. */
+  readonly args: readonly string[];
 }
 
 /** The home to use: what was asked for, else `SKEIN_HOME`, else `~/.skein`. Absolute. */

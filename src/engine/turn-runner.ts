@@ -7,6 +7,7 @@ import type { ThreadSettings } from '../domain/thread-settings.ts';
 import { turnError, type ThreadItem, type Turn, type TurnItemsView } from '../domain/turn.ts';
 import type { UserMessage } from '../domain/user-input.ts';
 import type { AppendOptions } from '../live/live-thread.ts';
+import type { Durability } from '../store/thread-store.ts';
 import type { ModelClient, ModelEvent } from './model-client.ts';
 import { addTokens, type TokenUsage, type TurnEvent, type TurnOutcome } from './turn-events.ts';
 import {
@@ -37,6 +38,8 @@ export interface TurnSetup {
   readonly model: ModelClient;
   /** Tokens of the thread so far. */
   readonly tokensBefore: TokenUsage;
+  /** What the user's words and the end of the turn survive once acknowledged (D6). */
+  readonly durability: Durability;
   readonly tell: (event: TurnEvent) => void;
   /** Unix ms. */
   readonly now: () => number;
@@ -102,13 +105,13 @@ export class TurnRunner {
    * @throws if the user's words cannot be stored: they are withdrawn then, and there was no turn
    */
   async run(message: UserMessage, accepted: () => void): Promise<TurnOutcome> {
-    const { settings, history, model, tell, now } = this.#setup;
+    const { settings, history, model, durability, tell, now } = this.#setup;
     this.#startedAtMs = now();
     const itemId = newUuid();
     const begin = beginRecords(this.#identity, settings, this.#startedAtMs, model.contextWindow);
     const said = userRecords(this.#identity, message, itemId, this.#startedAtMs);
     try {
-      await history.append([...begin, ...said], { durability: 'power', onFailure: 'withdraw' });
+      await history.append([...begin, ...said], { durability, onFailure: 'withdraw' });
     } catch (error) {
       this.#end();
       throw error;
@@ -173,7 +176,7 @@ export class TurnRunner {
       const atMs = this.#setup.now();
       try {
         const records = userRecords(this.#identity, message, itemId, atMs);
-        await this.#setup.history.append(records, { durability: 'power', onFailure: 'withdraw' });
+        await this.#setup.history.append(records, { durability: this.#setup.durability, onFailure: 'withdraw' });
       } catch (error) {
         refuse(error);
         continue;
@@ -236,12 +239,12 @@ export class TurnRunner {
       durationMs: times.endedAtMs - times.startedAtMs,
     };
     if (this.#isInterrupted) {
-      await this.#record(abortRecords(this.#identity, times), 'power');
+      await this.#record(abortRecords(this.#identity, times), this.#setup.durability);
       return { status: 'interrupted', turn: { ...this.#turn('interrupted', [], 'notLoaded'), ...ended } };
     }
     const last = this.#lastAgentItem;
     const lastText = typeof last?.['text'] === 'string' ? last['text'] : null;
-    await this.#record(completeRecords(this.#identity, times, lastText, failure), 'power');
+    await this.#record(completeRecords(this.#identity, times, lastText, failure), this.#setup.durability);
     if (failure !== null) {
       const error = turnError(failure);
       return { status: 'failed', error, turn: { ...this.#turn('failed', [], 'notLoaded'), ...ended, error } };
@@ -254,7 +257,7 @@ export class TurnRunner {
    * Records what has happened. A store that cannot write now keeps it and tries again, so the turn goes on; the user
    * is told, because until then it would not survive a crash.
    */
-  async #record(items: readonly RolloutItem[], durability: 'process' | 'power' = 'process'): Promise<void> {
+  async #record(items: readonly RolloutItem[], durability: Durability = 'process'): Promise<void> {
     try {
       await this.#setup.history.append(items, { durability });
     } catch (error) {

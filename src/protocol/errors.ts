@@ -40,14 +40,11 @@ export function errorBodyOf(thrown: unknown): ErrorBody {
     return data === undefined ? { code, message } : { code, message, data };
   }
   const error = thrown instanceof SkeinError ? thrown : toSkeinError(thrown);
-  const data = dataOf(error);
-  const body = { code: CODE_OF[error.code], message: error.message };
-  return data === undefined ? body : { ...body, data };
+  return { code: CODE_OF[error.code], message: error.message, data: dataOf(error) };
 }
 
-/** What a program may want to know beyond the text: who holds it, which system error it was. */
-function dataOf({ code, detail }: SkeinError): JsonObject | undefined {
+/** What a program may want to know beyond the text: which kind it is, who holds it, which system error it was. */
+function dataOf({ code, detail }: SkeinError): JsonObject {
   const { holder, errno } = detail;
-  if (holder === undefined && errno === undefined) return undefined;
   return { kind: code, ...(holder === undefined ? {} : { holder }), ...(errno === undefined ? {} : { errno }) };
 }

@@ -12,6 +12,7 @@ import type { ModelClient } from '../engine/model-client.ts';
 import { NO_TOKENS, type TokenUsage, type TurnEvent, type TurnOutcome } from '../engine/turn-events.ts';
 import { TurnRunner, type TurnHistory } from '../engine/turn-runner.ts';
 import type { LiveThread } from '../live/live-thread.ts';
+import type { Durability } from '../store/thread-store.ts';
 import { ThreadActor } from './thread-actor.ts';
 import type { ThreadEvent, ThreadStatus } from './thread-events.ts';
 import { EphemeralHistory, StoredHistory } from './thread-history.ts';
@@ -33,6 +34,8 @@ export interface CodexThreadParams {
   /** Opens the writer. Must leave nothing behind if the signal is aborted before it returns. */
   readonly open: (signal: AbortSignal) => Promise<OpenedThread>;
   readonly model: ModelClient;
+  /** What the user's words and the ends of turns survive once acknowledged (D6). */
+  readonly durability: Durability;
   readonly now: () => number;
   readonly onEvent: (event: ThreadEvent) => void;
   readonly onTransition: (transition: Transition) => void;
@@ -158,6 +161,11 @@ export class CodexThread {
     return this.#turn?.turnId ?? null;
   }
 
+  /** Operations that are under way or wait for their turn. */
+  get pendingOperations(): number {
+    return this.#pending;
+  }
+
   /** Tokens of all turns. */
   get tokens(): TokenUsage {
     return this.#turn?.runner.totalTokens ?? this.#tokens;
@@ -243,7 +251,7 @@ export class CodexThread {
     if (items.length === 0) throw invalidRequest('items must not be empty');
     await this.#operation(async () => {
       const records = items.map((payload) => ({ type: 'response_item', payload }));
-      await this.#writer().append(records, { durability: 'power', onFailure: 'withdraw' });
+      await this.#writer().append(records, { durability: this.#params.durability, onFailure: 'withdraw' });
     });
   }
 
@@ -293,7 +301,7 @@ export class CodexThread {
     const { live } = this.#loaded();
     // An ephemeral thread has nothing to store: its barriers are met.
     if (live === null) return { isStored: false };
-    if (mustPersist) await live.persist('power');
+    if (mustPersist) await live.persist(this.#params.durability);
     else await live.flush('process');
     return { isStored: live.isStored };
   }
@@ -308,6 +316,7 @@ export class CodexThread {
         history: this.#writer(),
         model: this.#params.model,
         tokensBefore: this.#tokens,
+        durability: this.#params.durability,
         tell: (event) => this.#tellTurn(event),
         now: this.#params.now,
       });

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { conflict, invalidRequest, messageOf, notFound } from '../domain/errors.ts';
+import { conflict, invalidRequest, messageOf, notFound, overloaded } from '../domain/errors.ts';
 import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
@@ -8,7 +8,7 @@ import { restoredSettings, type ThreadSettings } from '../domain/thread-settings
 import type { ModelClient } from '../engine/model-client.ts';
 import { guardedInit } from '../live/init-guard.ts';
 import { LiveThread } from '../live/live-thread.ts';
-import type { ThreadStore } from '../store/thread-store.ts';
+import type { Durability, ThreadStore } from '../store/thread-store.ts';
 import { CodexThread, type OpenedThread } from './codex-thread.ts';
 import { explainForkFailure, planFork, recordsUpTo, type ForkSnapshot } from './fork.ts';
 import type { ManagerListener } from './thread-events.ts';
@@ -26,6 +26,8 @@ export interface ThreadManagerOptions {
   readonly store: ThreadStore;
   readonly model: ModelClient;
   readonly defaults: ThreadDefaults;
+  /** What the user's words and the ends of turns survive once acknowledged (D6). Default: `power`. */
+  readonly durability?: Durability;
   /** Unix ms. */
   readonly now?: () => number;
   /** Something went wrong that no caller waits for. */
@@ -77,6 +79,7 @@ export class ThreadManager {
   readonly #opening = new Map<ThreadId, Promise<CodexThread>>();
   readonly #closing = new Map<ThreadId, Promise<void>>();
   readonly #listeners = new Set<ManagerListener>();
+  #isEnding = false;
   readonly #transitionListeners = new Set<(transition: Transition) => void>();
 
   constructor(options: ThreadManagerOptions) {
@@ -329,6 +332,11 @@ export class ThreadManager {
     return this.#threads.delete(thread.id);
   }
 
+  /** From now on no thread is loaded any more; those that are go on. */
+  refuseNewThreads(): void {
+    this.#isEnding = true;
+  }
+
   /** Ends all threads at once, each with the same time to do it. Those that ended are unloaded; the rest stay. */
   async shutdownAll(timeoutMs: number, cause: string): Promise<ShutdownReport> {
     const completed: ThreadId[] = [];
@@ -406,6 +414,7 @@ export class ThreadManager {
     settings: ThreadSettings,
     open: (signal: AbortSignal) => Promise<OpenedThread>,
   ): Promise<CodexThread> {
+    if (this.#isEnding) return Promise.reject(overloaded('the daemon is stopping; try again when it is back'));
     if (this.find(threadId) !== undefined || this.#opening.has(threadId)) {
       return Promise.reject(conflict(`thread ${threadId} is already running`, 'this daemon'));
     }
@@ -414,6 +423,7 @@ export class ThreadManager {
       settings,
       open,
       model: this.#options.model,
+      durability: this.#options.durability ?? 'power',
       now: this.#now,
       onEvent: (event) => this.#tell(threadId, event),
       onTransition: (transition) => {

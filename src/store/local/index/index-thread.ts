@@ -46,26 +46,38 @@ const METHODS: readonly (keyof IndexApi)[] = [
   'close',
 ];
 
-/** Opens the index of a home in a thread of its own. Ready to be called at once; calls wait until it is up. */
-export function openIndexThread(options: IndexOptions): IndexApi {
-  return new IndexThread(options).api;
+/** Hears of an index thread that ended without being asked to. */
+export type OnIndexFailure = (message: string, cause: unknown) => void;
+
+/**
+ * Opens the index of a home in a thread of its own. Ready to be called at once; calls wait until it is up. If the
+ * thread dies, calls under way fail, and the next one starts another: everything it knew is in its database and the
+ * rollouts.
+ */
+export function openIndexThread(options: IndexOptions, onFailure: OnIndexFailure = () => {}): IndexApi {
+  return new IndexThread(options, onFailure).api;
 }
 
 /** Opens the index in this thread: for tests and tools that would only wait for it anyway. */
 export const openIndexInline = (options: IndexOptions): IndexApi => new IndexService(options);
 
-class IndexThread {
-  readonly #worker: Worker;
-  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
-  #lastId = 0;
-  #end: Error | undefined;
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
 
-  constructor({ home, defaultModelProvider }: IndexOptions) {
-    const workerData: IndexWorkerData = { home: home.home, defaultModelProvider };
-    this.#worker = new Worker(new URL('./index-worker.js', import.meta.url), { workerData });
-    this.#worker.on('message', (reply: WorkerReply) => this.#settle(reply));
-    this.#worker.on('error', (error) => this.#fail(internal('the index thread failed', error)));
-    this.#worker.on('exit', () => this.#fail(internal('the index thread has ended')));
+class IndexThread {
+  readonly #workerData: IndexWorkerData;
+  readonly #onFailure: OnIndexFailure;
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #lastId = 0;
+  #isClosed = false;
+
+  constructor({ home, defaultModelProvider }: IndexOptions, onFailure: OnIndexFailure) {
+    this.#workerData = { home: home.home, defaultModelProvider };
+    this.#onFailure = onFailure;
+    this.#worker = this.#start();
   }
 
   /** An `IndexApi` whose methods are messages. */
@@ -74,12 +86,22 @@ class IndexThread {
     return Object.fromEntries(calls) as unknown as IndexApi;
   }
 
+  #start(): Worker {
+    const worker = new Worker(new URL('./index-worker.js', import.meta.url), { workerData: this.#workerData });
+    worker.on('message', (reply: WorkerReply) => this.#settle(reply));
+    worker.on('error', (error) => this.#ended(worker, error));
+    worker.on('exit', (code) => this.#ended(worker, new Error(`it ended with code ${code}`)));
+    return worker;
+  }
+
   #call(method: keyof IndexApi, args: readonly unknown[]): Promise<unknown> {
-    if (this.#end !== undefined) return Promise.reject(this.#end);
+    if (this.#isClosed) return method === 'close' ? Promise.resolve() : Promise.reject(internal('the index is closed'));
+    this.#isClosed = method === 'close';
+    const worker = (this.#worker ??= this.#start());
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       this.#waiting.set(this.#lastId, { resolve, reject });
-      this.#worker.postMessage({ id: this.#lastId, method, args } satisfies WorkerRequest);
+      worker.postMessage({ id: this.#lastId, method, args } satisfies WorkerRequest);
     });
   }
 
@@ -90,8 +112,11 @@ class IndexThread {
     else waiting?.reject(new SkeinError(reply.error.code, reply.error.message, reply.error.detail));
   }
 
-  #fail(error: Error): void {
-    this.#end ??= error;
+  #ended(worker: Worker, cause: Error): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    if (!this.#isClosed) this.#onFailure('the index thread failed; the next request starts it again', cause);
+    const error = internal('the index thread failed', cause);
     for (const waiting of this.#waiting.values()) waiting.reject(error);
     this.#waiting.clear();
   }

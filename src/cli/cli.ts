@@ -1,0 +1,73 @@
+import { EXIT, usageError, type ExitCode } from './exit-code.ts';
+import { readInvocation, type Command } from './command.ts';
+import { commandHelp, overview } from './help.ts';
+import { reportFailure, writeOut } from './output.ts';
+import { daemonCommands } from './commands/daemon-commands.ts';
+import { debugCommands } from './commands/debug-commands.ts';
+import { logsCommand } from './commands/logs-command.ts';
+import { runCommand, type RunDaemon } from './commands/run-command.ts';
+import { sendCommand } from './commands/send-command.ts';
+import { threadCommands } from './commands/thread-commands.ts';
+import { watchCommand } from './commands/watch-command.ts';
+import { VERSION } from '../version.ts';
+
+/** What the command line needs from outside: it is a client like any other and knows no daemon code. */
+export interface CliParts {
+  readonly runDaemon: RunDaemon;
+}
+
+/** Runs one command. Reports failures; never throws. @returns what the process ends with */
+export async function runCli(argv: readonly string[], parts: CliParts): Promise<ExitCode> {
+  const isJson = argv.includes('--json');
+  try {
+    const commands = commandsWith(parts);
+    if (argv.length === 0 || isHelp(argv[0])) return help(commands, argv.slice(1));
+    if (argv[0] === '--version' || argv[0] === '-V') {
+      writeOut(`${VERSION}\n`);
+      return EXIT.ok;
+    }
+    const { command, rest } = choose(commands, argv);
+    const invocation = readInvocation(command, rest);
+    if (invocation.flag('help')) {
+      writeOut(commandHelp(command));
+      return EXIT.ok;
+    }
+    return await command.run(invocation);
+  } catch (error) {
+    return reportFailure(error, isJson);
+  }
+}
+
+const commandsWith = ({ runDaemon }: CliParts): readonly Command[] => [
+  runCommand(runDaemon),
+  ...daemonCommands,
+  logsCommand,
+  ...threadCommands,
+  sendCommand,
+  watchCommand,
+  ...debugCommands,
+];
+
+const isHelp = (word: string | undefined): boolean => word === 'help' || word === '--help' || word === '-h';
+
+function help(commands: readonly Command[], words: readonly string[]): ExitCode {
+  const known = commands.find(({ name }) => name === words.join(' '));
+  writeOut(known === undefined ? overview(commands, VERSION) : commandHelp(known));
+  return EXIT.ok;
+}
+
+/** The command that the words begin with: the longest name wins. */
+function choose(
+  commands: readonly Command[],
+  argv: readonly string[],
+): { readonly command: Command; readonly rest: readonly string[] } {
+  for (const length of [2, 1]) {
+    const name = argv.slice(0, length).join(' ');
+    const command = commands.find((candidate) => candidate.name === name);
+    if (command !== undefined) return { command, rest: argv.slice(length) };
+  }
+  const [word = ''] = argv;
+  const related = commands.filter(({ name }) => name.startsWith(`${word} `)).map(({ name }) => name);
+  if (related.length > 0) throw usageError(`skein ${word} needs one of: ${related.join(', ')}`);
+  throw usageError(`there is no command ${word}; see skein help`);
+}

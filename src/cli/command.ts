@@ -1,0 +1,112 @@
+import { parseArgs } from 'node:util';
+import { invalidHint } from './hints.ts';
+import { usageError, type ExitCode } from './exit-code.ts';
+
+/** An option of a command. */
+export interface OptionSpec {
+  readonly type: 'boolean' | 'string';
+  readonly short?: string;
+  /** May be given more than once. */
+  readonly isMultiple?: boolean;
+  /** Stands for its value in help texts. */
+  readonly value?: string;
+  readonly help: string;
+}
+
+/** A positional argument. */
+export interface ArgumentSpec {
+  readonly name: string;
+  readonly isOptional?: boolean;
+}
+
+/** What a command was called with, checked against its specification. */
+export interface Invocation {
+  readonly args: readonly string[];
+  /** All of it, as it was written. */
+  readonly argv: readonly string[];
+  flag(name: string): boolean;
+  text(name: string): string | undefined;
+  texts(name: string): readonly string[];
+  /** @throws CliError unless it is a whole number of at least `min` */
+  number(name: string, min: number): number | undefined;
+}
+
+export interface Command {
+  /** As it is typed: `thread list`. */
+  readonly name: string;
+  readonly summary: string;
+  /** More than one line needs to say, shown by its help. */
+  readonly details?: string;
+  readonly arguments: readonly ArgumentSpec[];
+  readonly options: Readonly<Record<string, OptionSpec>>;
+  readonly run: (invocation: Invocation) => Promise<ExitCode>;
+}
+
+/** What every command understands. */
+export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  home: {
+    type: 'string',
+    value: 'DIR',
+    help: 'home of the threads; default: $SKEIN_HOME, else ~/.skein. May be one of Codex',
+  },
+  json: { type: 'boolean', help: 'print JSON: one object, or one per line for streams' },
+  help: { type: 'boolean', short: 'h', help: 'show this' },
+};
+
+/** Reads a command's arguments. @throws CliError that says which one is wrong */
+export function readInvocation(command: Command, argv: readonly string[]): Invocation {
+  const specs = { ...command.options, ...COMMON_OPTIONS };
+  const options = Object.fromEntries(
+    Object.entries(specs).map(([name, { type, short, isMultiple }]) => [
+      name,
+      { type, multiple: isMultiple ?? false, ...(short === undefined ? {} : { short }) },
+    ]),
+  );
+  const { values, positionals } = parse(command, argv, options);
+  if (values['help'] !== true) assertArguments(command, positionals);
+  return {
+    args: positionals,
+    argv,
+    flag: (name) => values[name] === true,
+    text: (name) => (typeof values[name] === 'string' ? values[name] : undefined),
+    texts: (name) => (Array.isArray(values[name]) ? values[name].map(String) : []),
+    number: (name, min) => {
+      const value = values[name];
+      if (typeof value !== 'string') return undefined;
+      const number = Number(value);
+      if (!Number.isSafeInteger(number) || number < min) {
+        throw usageError(`--${name} takes a whole number of at least ${min}, not ${value}`);
+      }
+      return number;
+    },
+  };
+}
+
+interface Parsed {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly positionals: readonly string[];
+}
+
+function parse(
+  command: Command,
+  argv: readonly string[],
+  options: NonNullable<Parameters<typeof parseArgs>[0]>['options'],
+): Parsed {
+  try {
+    return parseArgs({ args: [...argv], ...(options === undefined ? {} : { options }), allowPositionals: true });
+  } catch (error) {
+    const [sentence] = (error instanceof Error ? error.message : String(error)).split('. ');
+    throw usageError(`${sentence}; ${invalidHint(command.name)}`);
+  }
+}
+
+function assertArguments({ name, arguments: specs }: Command, given: readonly string[]): void {
+  const needed = specs.filter((spec) => spec.isOptional !== true);
+  if (given.length < needed.length) {
+    const missing = needed.slice(given.length).map((spec) => spec.name);
+    throw usageError(`${missing.join(' and ')} is missing; ${invalidHint(name)}`);
+  }
+  if (given.length > specs.length) {
+    throw usageError(`too many arguments: ${given.slice(specs.length).join(' ')}; ${invalidHint(name)}`);
+  }
+}

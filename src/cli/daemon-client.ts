@@ -1,0 +1,151 @@
+import { readFile } from 'node:fs/promises';
+import { WebSocket } from 'ws';
+import { daemonFiles, resolveHome, type DaemonInfo } from '../domain/daemon-files.ts';
+import { isJsonObject, objectMember, stringMember, type JsonObject } from '../domain/json.ts';
+import { encodeRequest } from '../protocol/envelope.ts';
+import { VERSION } from '../version.ts';
+import { CliError, EXIT } from './exit-code.ts';
+import { homeHint } from './hints.ts';
+import { RpcFailure } from './rpc-failure.ts';
+
+/** What the daemon tells without being asked. */
+export interface ServerNotification {
+  readonly method: string;
+  readonly params: JsonObject;
+}
+
+interface Waiting {
+  readonly resolve: (result: JsonObject) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A daemon that does not take a connection in this time is not well. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** A connection to a daemon over its own socket, introduced. */
+export class DaemonClient {
+  readonly info: DaemonInfo;
+  readonly #socket: WebSocket;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #listeners = new Set<(notification: ServerNotification) => void>();
+  readonly #closed: Promise<void>;
+  #lastId = 0;
+
+  private constructor(info: DaemonInfo, socket: WebSocket) {
+    this.info = info;
+    this.#socket = socket;
+    socket.on('message', (data: Buffer) => this.#take(data.toString('utf8')));
+    socket.on('error', () => {});
+    this.#closed = new Promise((resolve) => {
+      socket.on('close', () => {
+        for (const waiting of this.#waiting.values()) waiting.reject(lost());
+        this.#waiting.clear();
+        resolve();
+      });
+    });
+  }
+
+  /**
+   * Connects to the daemon of a home.
+   * @param home as given by the user; undefined for the default
+   * @throws CliError `notRunning`
+   */
+  static async connect(home: string | undefined): Promise<DaemonClient> {
+    const client = await DaemonClient.find(resolveHome(home));
+    if (client !== undefined) return client;
+    const which = resolveHome(home);
+    throw new CliError(
+      EXIT.notRunning,
+      `no daemon runs for ${which}; start one with: skein start${homeHint(home)}`,
+    );
+  }
+
+  /** The daemon of a home, or undefined if none answers. @param home absolute */
+  static async find(home: string): Promise<DaemonClient | undefined> {
+    const info = await readInfo(home);
+    if (info === undefined) return undefined;
+    const socket = new WebSocket(`ws+unix://${info.socket}:/`, {
+      handshakeTimeout: CONNECT_TIMEOUT_MS,
+      perMessageDeflate: false,
+    });
+    const isOpen = await new Promise<boolean>((resolve) => {
+      socket.once('open', () => resolve(true));
+      socket.once('error', () => resolve(false));
+    });
+    if (!isOpen) return undefined;
+    const client = new DaemonClient(info, socket);
+    await client.call('initialize', {
+      clientInfo: { name: 'skein-cli', title: 'Skein', version: VERSION },
+      capabilities: { experimentalApi: true },
+    });
+    return client;
+  }
+
+  /** Resolves when the connection has ended. */
+  get closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  /** @throws RpcFailure if the daemon refuses; CliError if it is gone */
+  call(method: string, params: JsonObject): Promise<JsonObject> {
+    if (this.#socket.readyState !== WebSocket.OPEN) return Promise.reject(lost());
+    return new Promise((resolve, reject) => {
+      this.#lastId += 1;
+      this.#waiting.set(this.#lastId, { resolve, reject });
+      this.#socket.send(encodeRequest(this.#lastId, method, params));
+    });
+  }
+
+  /** Hears notifications. @returns ends that */
+  onNotification(listener: (notification: ServerNotification) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#socket.close();
+    await this.#closed;
+  }
+
+  #take(text: string): void {
+    const message: unknown = JSON.parse(text);
+    if (!isJsonObject(message)) return;
+    const method = stringMember(message, 'method');
+    if (method !== undefined && message['id'] === undefined) {
+      const notification = { method, params: objectMember(message, 'params') ?? {} };
+      for (const listener of this.#listeners) listener(notification);
+      return;
+    }
+    const id = message['id'];
+    const waiting = typeof id === 'number' ? this.#waiting.get(id) : undefined;
+    if (waiting === undefined) return;
+    this.#waiting.delete(Number(id));
+    const error = objectMember(message, 'error');
+    if (error === undefined) waiting.resolve(objectMember(message, 'result') ?? {});
+    else waiting.reject(new RpcFailure(error));
+  }
+}
+
+/** Runs work over a connection that is closed afterwards, whatever happens. */
+export async function withDaemon<T>(
+  home: string | undefined,
+  work: (client: DaemonClient) => Promise<T>,
+): Promise<T> {
+  const client = await DaemonClient.connect(home);
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** What a daemon has left about itself, or undefined. It may be gone since. @param home absolute */
+export async function readInfo(home: string): Promise<DaemonInfo | undefined> {
+  try {
+    return JSON.parse(await readFile(daemonFiles(home).info, 'utf8')) as DaemonInfo;
+  } catch {
+    return undefined;
+  }
+}
+
+const lost = (): CliError => new CliError(EXIT.failure, 'the connection to the daemon was lost');

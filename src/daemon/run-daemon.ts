@@ -1,0 +1,97 @@
+import { fromPromise, toPromise } from 'xstate';
+import pino, { type Logger } from 'pino';
+import { daemonMachine } from '../../machines/daemon-machine.ts';
+import { daemonFiles, type DaemonInfo } from '../domain/daemon-files.ts';
+import { internal } from '../domain/errors.ts';
+import { startActor } from '../runtime/start-actor.ts';
+import type { Config } from './config.ts';
+import { createLogger, RotatingFile } from './log.ts';
+import { openDaemon, type OpenDaemon } from './open-daemon.ts';
+import { Releasers } from './releasers.ts';
+
+export interface RunDaemonOptions {
+  /** Absolute. */
+  readonly home: string;
+  readonly config: Config;
+  /** How it was started, for `skein restart`. */
+  readonly args: readonly string[];
+  readonly onReady: (info: DaemonInfo) => void;
+  /** A running turn is waited for; for whoever sits before the terminal. */
+  readonly onDraining: (runningTurns: number) => void;
+}
+
+/** Ctrl-C, `kill`, and the end of the terminal. A second one waits no longer for turns. */
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/**
+ * Runs a daemon until it is told to stop, and ends when everything is closed.
+ * @throws what kept it from starting; everything acquired until then has been given back
+ */
+export async function runDaemon(options: RunDaemonOptions): Promise<void> {
+  const { home, config, args, onReady, onDraining } = options;
+  let log: Logger = pino({ enabled: false });
+  let daemon: OpenDaemon | undefined;
+  let starting: Promise<unknown> = Promise.resolve();
+  const releasers = new Releasers((message, error) => log.error({ err: error }, message));
+
+  const start = async (signal: AbortSignal): Promise<void> => {
+    const openLog = (): { log: Logger; close: () => void } => {
+      const file = new RotatingFile(daemonFiles(home).log, config.log.maxFileBytes, config.log.keptFiles);
+      log = createLogger(config.log.level, file);
+      return { log, close: () => file.close() };
+    };
+    daemon = await openDaemon({ home, config, args, openLog, releasers, signal });
+    const { info } = daemon;
+    log.info({ ...info, model: config.model.client }, 'serving');
+    onReady(info);
+  };
+
+  const drain = async (signal: AbortSignal): Promise<void> => {
+    const running = daemon?.manager.loaded.filter((thread) => thread.states.turn !== 'idle').length ?? 0;
+    if (running > 0) {
+      log.info({ turns: running }, 'waiting for running turns');
+      onDraining(running);
+    }
+    await daemon?.manager.whenIdle(signal);
+  };
+
+  const close = async (): Promise<void> => {
+    // A start that was cut off ends by itself first: what it had acquired must be known.
+    await starting.catch(() => {});
+    log.info('stopping');
+    await releasers.releaseAll();
+  };
+
+  let crash: unknown;
+  const actor = startActor(
+    daemonMachine.provide({
+      actors: {
+        start: fromPromise<void>(({ signal }) => {
+          const started = start(signal);
+          starting = started;
+          return started;
+        }),
+        drain: fromPromise<void>(({ signal }) => drain(signal)),
+        close: fromPromise<void>(close),
+      },
+    }),
+    { drainTimeoutMs: config.limits.drainSeconds * 1_000 },
+    { onCrash: (error) => (crash = error) },
+  );
+  const stop = (): void => actor.send({ type: 'stop' });
+  const stopBroken = (error: unknown): void => {
+    crash ??= error;
+    log.fatal({ err: error }, 'unexpected failure, stopping');
+    actor.send({ type: 'stopNow' });
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  process.on('uncaughtException', stopBroken);
+  try {
+    const { startFailure } = await toPromise(actor);
+    if (startFailure !== null) throw startFailure;
+    if (crash !== undefined) throw internal('the daemon failed', crash);
+  } finally {
+    for (const signal of STOP_SIGNALS) process.off(signal, stop);
+    process.off('uncaughtException', stopBroken);
+  }
+}

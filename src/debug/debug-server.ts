@@ -1,0 +1,172 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { chmod, rm } from 'node:fs/promises';
+import { internal, invalidRequest, notFound } from '../domain/errors.ts';
+import { parseThreadId } from '../domain/ids.ts';
+import { isJsonObject, stringMember, type JsonObject } from '../domain/json.ts';
+import { encodeError, encodeResult, parseClientMessage } from '../protocol/envelope.ts';
+import { errorBodyOf } from '../protocol/errors.ts';
+import type { DebugMethod } from '../protocol/debug.ts';
+import type { Transition } from '../runtime/transitions.ts';
+import { describeThreadInDetail, LoopDelay, takeSnapshot, type Inspected } from './snapshot.ts';
+
+/** A longer request is none. */
+const MAX_REQUEST_BYTES = 64 * 1024;
+
+/** What may wait for a listener that does not read; beyond it transitions are dropped and counted. */
+const MAX_QUEUED_BYTES = 1024 * 1024;
+
+/** Enough for people and their tools. */
+const MAX_CONNECTIONS = 16;
+
+/**
+ * The debug socket: looks at everything, changes nothing. For the owner of the home alone, by the socket's mode. Costs
+ * nothing while nobody is connected, and hears transitions only while somebody listens to them.
+ */
+export class DebugServer {
+  readonly #inspected: Inspected;
+  readonly #path: string;
+  readonly #server: Server;
+  readonly #sessions = new Set<Session>();
+  #delay: LoopDelay | undefined;
+
+  private constructor(path: string, inspected: Inspected) {
+    this.#path = path;
+    this.#inspected = inspected;
+    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** @throws internal if the socket cannot be made */
+  static async listen(path: string, inspected: Inspected): Promise<DebugServer> {
+    const debug = new DebugServer(path, inspected);
+    // The home's lock is held: a socket that is there belongs to nobody any more.
+    await rm(path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      debug.#server.once('error', (error) => reject(internal(`cannot listen on ${path}`, error)));
+      debug.#server.listen(path, resolve);
+    });
+    await chmod(path, 0o600);
+    return debug;
+  }
+
+  async close(): Promise<void> {
+    for (const session of this.#sessions) session.end();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#delay?.close();
+    await rm(this.#path, { force: true });
+  }
+
+  #accept(socket: Socket): void {
+    this.#delay ??= new LoopDelay();
+    const session = new Session(socket, this.#inspected, this.#delay);
+    this.#sessions.add(session);
+    socket.on('close', () => {
+      session.end();
+      this.#sessions.delete(session);
+      if (this.#sessions.size > 0) return;
+      this.#delay?.close();
+      this.#delay = undefined;
+    });
+  }
+}
+
+/** One connection: requests line by line, answered one after the other. */
+class Session {
+  readonly #socket: Socket;
+  readonly #inspected: Inspected;
+  readonly #delay: LoopDelay;
+  #partial = '';
+  #queue: Promise<void> = Promise.resolve();
+  #stopTail: (() => void) | undefined;
+  #dropped = 0;
+
+  constructor(socket: Socket, inspected: Inspected, delay: LoopDelay) {
+    this.#socket = socket;
+    this.#inspected = inspected;
+    this.#delay = delay;
+    socket.setEncoding('utf8');
+    socket.on('data', (text: string) => this.#read(text));
+    socket.on('drain', () => this.#tellDropped());
+    socket.on('error', () => socket.destroy());
+  }
+
+  end(): void {
+    this.#stopTail?.();
+    this.#stopTail = undefined;
+    this.#socket.destroy();
+  }
+
+  #read(text: string): void {
+    const lines = `${this.#partial}${text}`.split('\n');
+    this.#partial = lines.pop() ?? '';
+    if (this.#partial.length > MAX_REQUEST_BYTES) {
+      this.end();
+      return;
+    }
+    for (const line of lines) {
+      // Nothing is read while answers wait: whoever asks without end asks no more than it reads.
+      this.#socket.pause();
+      this.#queue = this.#queue.then(() => this.#answer(line));
+    }
+    void this.#queue.then(() => this.#socket.resume());
+  }
+
+  async #answer(line: string): Promise<void> {
+    const message = parseClientMessage(line);
+    if (message.kind !== 'request') return;
+    try {
+      const params = isJsonObject(message.params) ? message.params : {};
+      this.#send(encodeResult(message.id, await this.#call(message.method, params)));
+    } catch (error) {
+      this.#send(encodeError(message.id, errorBodyOf(error)));
+    }
+  }
+
+  async #call(method: string, params: JsonObject): Promise<unknown> {
+    switch (method as DebugMethod) {
+      case 'snapshot':
+        return takeSnapshot(this.#inspected, this.#delay);
+      case 'thread':
+        return this.#thread(params);
+      case 'tail':
+        this.#tail(params);
+        return {};
+      default:
+        throw invalidRequest(`there is no method ${method}: use snapshot, thread or tail`);
+    }
+  }
+
+  #thread(params: JsonObject): unknown {
+    const text = stringMember(params, 'threadId');
+    if (text === undefined) throw invalidRequest('thread needs a threadId');
+    const { manager, server } = this.#inspected;
+    const thread = manager.find(parseThreadId(text));
+    if (thread === undefined) throw notFound(`thread ${text} is not loaded`);
+    return describeThreadInDetail(thread, server);
+  }
+
+  #tail(params: JsonObject): void {
+    const text = stringMember(params, 'threadId');
+    const only = text === undefined ? undefined : parseThreadId(text);
+    this.#stopTail?.();
+    this.#stopTail = this.#inspected.manager.onTransition((transition) => {
+      if (only === undefined || transition.threadId === only) this.#tell(transition);
+    });
+  }
+
+  #tell(transition: Transition): void {
+    if (this.#socket.writableLength > MAX_QUEUED_BYTES) this.#dropped += 1;
+    else this.#send(JSON.stringify({ method: 'transition', params: transition }));
+  }
+
+  #tellDropped(): void {
+    if (this.#dropped === 0) return;
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    this.#send(JSON.stringify({ method: 'dropped', params: { dropped } }));
+  }
+
+  #send(text: string): void {
+    this.#socket.write(`${text}\n`);
+  }
+}
