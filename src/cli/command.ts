@@ -24,11 +24,11 @@ export interface Invocation {
   readonly args: readonly string[];
   /** All of it, as it was written. */
   readonly argv: readonly string[];
-  flag(name: string): boolean;
-  text(name: string): string | undefined;
-  texts(name: string): readonly string[];
+  readonly flag: (name: string) => boolean;
+  readonly text: (name: string) => string | undefined;
+  readonly texts: (name: string) => readonly string[];
   /** @throws CliError unless it is a whole number of at least `min` */
-  number(name: string, min: number): number | undefined;
+  readonly number: (name: string, min: number) => number | undefined;
 }
 
 export interface Command {

@@ -54,10 +54,7 @@ export class DaemonClient {
     const client = await DaemonClient.find(resolveHome(home));
     if (client !== undefined) return client;
     const which = resolveHome(home);
-    throw new CliError(
-      EXIT.notRunning,
-      `no daemon runs for ${which}; start one with: skein start${homeHint(home)}`,
-    );
+    throw new CliError(EXIT.notRunning, `no daemon runs for ${which}; start one with: skein start${homeHint(home)}`);
   }
 
   /** The daemon of a home, or undefined if none answers. @param home absolute */
@@ -127,10 +124,7 @@ export class DaemonClient {
 }
 
 /** Runs work over a connection that is closed afterwards, whatever happens. */
-export async function withDaemon<T>(
-  home: string | undefined,
-  work: (client: DaemonClient) => Promise<T>,
-): Promise<T> {
+export async function withDaemon<T>(home: string | undefined, work: (client: DaemonClient) => Promise<T>): Promise<T> {
   const client = await DaemonClient.connect(home);
   try {
     return await work(client);

@@ -164,8 +164,8 @@ function modelOf({ model }: Config): ModelClient {
 }
 
 async function endThreads(manager: ThreadManager, timeoutMs: number, log: Logger): Promise<void> {
-  manager.refuseNewThreads();
-  const report = await manager.shutdownAll(timeoutMs, 'the daemon stops');
+  manager.registry.refuseNew();
+  const report = await manager.registry.shutdownAll(timeoutMs, 'the daemon stops');
   const { completed, failed, timedOut } = report;
   const counts = { completed: completed.length, failed, timedOut };
   if (failed.length + timedOut.length === 0) log.info(counts, 'all threads have ended');

@@ -46,9 +46,7 @@ function announcement(info: DaemonInfo, { model }: Config): string {
     `skein ${info.version} serves ${info.home}`,
     ...info.listen.map((address) => `  ${address}${address.startsWith('ws:') ? withToken : ''}`),
     `  unix://${info.socket}`,
-    ...(model.client === 'echo'
-      ? [`The model is echo: it says back what it is told, marked ${ECHO_MARK}.`]
-      : []),
+    ...(model.client === 'echo' ? [`The model is echo: it says back what it is told, marked ${ECHO_MARK}.`] : []),
     `Try in another terminal: npx skein send "hello"${info.home === resolveHome(undefined) ? '' : ` --home ${info.home}`}`,
     'Ctrl-C stops.',
     '',

@@ -2,7 +2,7 @@ import { fromPromise, toPromise } from 'xstate';
 import pino, { type Logger } from 'pino';
 import { daemonMachine } from '../../machines/daemon-machine.ts';
 import { daemonFiles, type DaemonInfo } from '../domain/daemon-files.ts';
-import { internal } from '../domain/errors.ts';
+import { internal, toSkeinError } from '../domain/errors.ts';
 import { startActor } from '../runtime/start-actor.ts';
 import type { Config } from './config.ts';
 import { createLogger, RotatingFile } from './log.ts';
@@ -52,7 +52,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
       log.info({ turns: running }, 'waiting for running turns');
       onDraining(running);
     }
-    await daemon?.manager.whenIdle(signal);
+    await daemon?.manager.registry.whenIdle(signal);
   };
 
   const close = async (): Promise<void> => {
@@ -88,7 +88,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   process.on('uncaughtException', stopBroken);
   try {
     const { startFailure } = await toPromise(actor);
-    if (startFailure !== null) throw startFailure;
+    if (startFailure !== null) throw toSkeinError(startFailure, 'the daemon could not start');
     if (crash !== undefined) throw internal('the daemon failed', crash);
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, stop);

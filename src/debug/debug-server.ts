@@ -149,7 +149,7 @@ class Session {
     const text = stringMember(params, 'threadId');
     const only = text === undefined ? undefined : parseThreadId(text);
     this.#stopTail?.();
-    this.#stopTail = this.#inspected.manager.onTransition((transition) => {
+    this.#stopTail = this.#inspected.manager.registry.onTransition((transition) => {
       if (only === undefined || transition.threadId === only) this.#tell(transition);
     });
   }

@@ -56,6 +56,6 @@ export function legacyUserEvent({ input, clientId }: UserMessage): JsonObject {
     message: wordsOf(input),
     images: texts('image', 'url'),
     local_images: texts('localImage', 'path'),
-    text_elements: input.filter(isJsonObject).flatMap((part) => [...arrayMember(part, 'text_elements')]),
+    text_elements: input.filter(isJsonObject).flatMap((part) => arrayMember(part, 'text_elements')),
   };
 }

@@ -84,7 +84,7 @@ export function settingsView(settings: ThreadSettings): JsonObject {
     instructionSources: [],
     approvalPolicy: settings.approvalPolicy,
     approvalsReviewer: settings.approvalsReviewer,
-    sandbox: settings.sandboxPolicy as unknown as JsonObject,
+    sandbox: settings.sandboxPolicy,
     activePermissionProfile: profile === null ? null : { id: profile, extends: null },
     reasoningEffort: settings.reasoningEffort,
     multiAgentMode: 'explicitRequestOnly',

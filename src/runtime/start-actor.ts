@@ -1,7 +1,6 @@
 import {
   createActor,
   type Actor,
-  type ActorOptions,
   type AnyStateMachine,
   type EmittedFrom,
   type InputFrom,
@@ -37,11 +36,11 @@ export function startActor<M extends AnyStateMachine>(
 ): Actor<M> {
   const { onCrash, onDone = () => {}, onEvent, onEmitted } = observer;
   const logic = onEvent === undefined ? machine : observed(machine, onEvent);
-  const actor = createActor(logic, { input, clock } as unknown as ActorOptions<M>);
+  const actor = createActor(logic, { input, clock });
   // One observer for both ends: one that does not take errors would make them unhandled.
   actor.subscribe({ error: onCrash, complete: onDone });
   // The wildcard's type loses the connection to the machine's own events.
-  if (onEmitted !== undefined) actor.on('*', onEmitted as never);
+  if (onEmitted !== undefined) actor.on('*', onEmitted);
   actor.start();
   return actor;
 }

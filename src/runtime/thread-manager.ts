@@ -1,5 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { conflict, invalidRequest, messageOf, notFound, overloaded } from '../domain/errors.ts';
+import { invalidRequest, notFound, toSkeinError, type SkeinError } from '../domain/errors.ts';
 import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
@@ -9,7 +8,7 @@ import type { ModelClient } from '../engine/model-client.ts';
 import { guardedInit } from '../live/init-guard.ts';
 import { LiveThread } from '../live/live-thread.ts';
 import type { Durability, ThreadStore } from '../store/thread-store.ts';
-import { CodexThread, type OpenedThread } from './codex-thread.ts';
+import type { CodexThread, OpenedThread } from './codex-thread.ts';
 import { explainForkFailure, planFork, recordsUpTo, type ForkSnapshot } from './fork.ts';
 import type { ManagerListener } from './thread-events.ts';
 import {
@@ -20,7 +19,7 @@ import {
   type SettingsOverrides,
   type ThreadDefaults,
 } from './thread-start.ts';
-import type { Transition } from './transitions.ts';
+import { ThreadRegistry } from './thread-registry.ts';
 
 export interface ThreadManagerOptions {
   readonly store: ThreadStore;
@@ -50,41 +49,32 @@ export interface ForkThreadParams extends NewThreadParams {
   readonly snapshot: ForkSnapshot;
 }
 
-/** What became of each thread in a shutdown of all; ids sorted as text. */
-export interface ShutdownReport {
-  readonly completed: readonly ThreadId[];
-  /** Those that refused, with the reason; they stay loaded and can be tried again. */
-  readonly failed: readonly { readonly threadId: ThreadId; readonly reason: string }[];
-  readonly timedOut: readonly ThreadId[];
-}
-
 /**
  * Gives whoever asked its answer. Called when that is known, and waited for before everyone else is told: a client
  * hears the answer to its request before the notifications that follow from it (upstream-behaviour 8.6).
  */
 export type Answer<T> = (result: T) => void | Promise<void>;
 
-/** A thread that is unloaded for a reason of its own gets this long. */
-const CLOSE_TIMEOUT_MS = 10_000;
-
 /**
- * The supervisor: knows every loaded thread, and starts, resumes, forks, finds, routes and ends them (D1). A plain
- * map of roots that do not share their fate. What it does with a thread that is not loaded, it asks of the store.
+ * The supervisor: starts, resumes, forks, finds and changes threads, and tells what happens to them. What is loaded,
+ * its registry knows; what is not, it asks of the store.
  */
 export class ThreadManager {
   readonly #options: ThreadManagerOptions;
   readonly #now: () => number;
-  readonly #threads = new Map<ThreadId, CodexThread>();
-  /** One opening of a thread at a time; whoever else wants it waits for the same one. */
-  readonly #opening = new Map<ThreadId, Promise<CodexThread>>();
-  readonly #closing = new Map<ThreadId, Promise<void>>();
+  readonly #registry: ThreadRegistry;
   readonly #listeners = new Set<ManagerListener>();
-  #isEnding = false;
-  readonly #transitionListeners = new Set<(transition: Transition) => void>();
 
   constructor(options: ThreadManagerOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#registry = new ThreadRegistry({
+      model: options.model,
+      durability: options.durability ?? 'power',
+      now: this.#now,
+      onEvent: (threadId, event) => this.#tell(threadId, event),
+      onProblem: options.onProblem,
+    });
   }
 
   get store(): ThreadStore {
@@ -101,25 +91,23 @@ export class ThreadManager {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Hears every change of every thread's states. Costs nothing while nobody does. @returns ends that */
-  onTransition(listener: (transition: Transition) => void): () => void {
-    this.#transitionListeners.add(listener);
-    return () => this.#transitionListeners.delete(listener);
+  /** The threads that are loaded. */
+  get registry(): ThreadRegistry {
+    return this.#registry;
   }
 
   /** Ids of loaded threads, sorted. */
   get loadedIds(): readonly ThreadId[] {
-    return [...this.#threads.keys()].toSorted((a, b) => (a < b ? -1 : 1));
+    return this.loaded.map(({ id }) => id).toSorted((a, b) => (a < b ? -1 : 1));
   }
 
   get loaded(): readonly CodexThread[] {
-    return [...this.#threads.values()];
+    return this.#registry.all;
   }
 
   /** A loaded thread, or undefined. Never loads. */
   find(threadId: ThreadId): CodexThread | undefined {
-    const thread = this.#threads.get(threadId);
-    return thread === undefined || thread.isOver ? undefined : thread;
+    return this.#registry.find(threadId);
   }
 
   /** A loaded thread. @throws notFound */
@@ -138,12 +126,13 @@ export class ThreadManager {
     const { historyMode } = params;
     const header = planHeader(threadId, historyMode, settings, params, defaults.version, createdAtMs);
     const create = { threadId, historyMode, cwd: settings.cwd, createdAtMs, header: header.source };
-    const thread = await this.#load(threadId, settings, async (signal) => {
+    const open = async (signal: AbortSignal): Promise<OpenedThread> => {
       if (params.isEphemeral) return { live: null, thread: describePlanned(header, null, settings, createdAtMs) };
       const { live, path } = await LiveThread.create(store, create, this.#now);
       const opened = { live, thread: describePlanned(header, path, settings, createdAtMs) };
       return guardedInit(live, async () => opened, signal);
-    });
+    };
+    const thread = await this.#registry.load({ id: threadId, settings, open });
     await answer(thread);
     this.#tell(threadId, { type: 'threadStarted', thread: thread.described });
     return thread;
@@ -156,7 +145,7 @@ export class ThreadManager {
    */
   async resumeThread(params: ResumeThreadParams): Promise<CodexThread> {
     const { threadId, path } = params;
-    if (this.#closing.has(threadId)) {
+    if (this.#registry.isClosing(threadId)) {
       throw invalidRequest(`thread ${threadId} is closing; retry thread/resume after the thread is closed`);
     }
     const running = this.find(threadId);
@@ -166,7 +155,7 @@ export class ThreadManager {
       }
       return running;
     }
-    const opening = this.#opening.get(threadId);
+    const opening = this.#registry.opening(threadId);
     if (opening !== undefined) return opening;
     const { defaults } = this.#options;
     return this.#resumeCold(threadId, path, (stored) =>
@@ -199,7 +188,7 @@ export class ThreadManager {
       };
       return guardedInit(live, finish, signal);
     };
-    const thread = await this.#load(threadId, settings, open).catch((error: unknown) => {
+    const thread = await this.#registry.load({ id: threadId, settings, open }).catch((error: unknown) => {
       throw explainForkFailure(error, source, params.snapshot);
     });
     await answer(thread);
@@ -243,7 +232,7 @@ export class ThreadManager {
     if (loaded === undefined) await store.readThread(threadId);
     else if (!loaded.isStored) await loaded.persist(cause);
     const family = await store.descendantsOf(threadId);
-    for (const member of [...family.toReversed(), threadId]) await this.#closeForStore(member, cause);
+    for (const member of [...family.toReversed(), threadId]) await this.#registry.close(member, cause);
     const archived = await store.archiveThreads([threadId, ...family]);
     await answer(archived);
     for (const id of archived) this.#tell(id, { type: 'threadArchived' });
@@ -271,7 +260,7 @@ export class ThreadManager {
     const wasLazy = loaded !== undefined && !loaded.isStored;
     if (loaded === undefined) await store.readThread(threadId, { includeArchived: true });
     const family = wasLazy ? [] : await store.descendantsOf(threadId);
-    for (const member of [...family.toReversed(), threadId]) await this.#closeForStore(member, cause);
+    for (const member of [...family.toReversed(), threadId]) await this.#registry.close(member, cause);
     const deleted = wasLazy ? [threadId] : await store.deleteThreads([threadId, ...family]);
     await answer(deleted);
     for (const id of deleted) this.#tell(id, { type: 'threadDeleted' });
@@ -295,12 +284,12 @@ export class ThreadManager {
     }
     if (!thread.isStored) throw invalidRequest(`turn not found: ${beforeTurnId}`);
     const { settings } = thread;
-    await this.closeThread(threadId, cause);
-    let refusal: unknown;
+    await this.#registry.close(threadId, cause);
+    let refusal: SkeinError | undefined;
     try {
       await this.#options.store.revertThread(threadId, beforeTurnId);
     } catch (error) {
-      refusal = error;
+      refusal = toSkeinError(error);
     }
     const reverted = await this.#resumeCold(threadId, undefined, () => settings);
     if (refusal !== undefined) throw refusal;
@@ -309,69 +298,11 @@ export class ThreadManager {
     return reverted;
   }
 
-  /**
-   * Unloads a thread: a running turn is interrupted, everything is written, the writer is let go. What cannot be
-   * done in time stays loaded. @throws what kept it from ending
-   */
-  closeThread(threadId: ThreadId, cause: string): Promise<void> {
-    const closing = this.#closing.get(threadId) ?? this.#close(threadId, cause);
-    this.#closing.set(threadId, closing);
-    return closing;
-  }
-
   /** Unloads a thread that nobody uses any more, and says so. */
   async unloadIdle(threadId: ThreadId, cause: string): Promise<void> {
     if (this.find(threadId) === undefined) return;
-    await this.closeThread(threadId, cause);
+    await this.#registry.close(threadId, cause);
     this.#tell(threadId, { type: 'threadClosed' });
-  }
-
-  /** Takes a thread out of the registry without ending it; only if it is still the one given. */
-  removeThread(thread: CodexThread): boolean {
-    if (this.#threads.get(thread.id) !== thread) return false;
-    return this.#threads.delete(thread.id);
-  }
-
-  /** From now on no thread is loaded any more; those that are go on. */
-  refuseNewThreads(): void {
-    this.#isEnding = true;
-  }
-
-  /** Ends all threads at once, each with the same time to do it. Those that ended are unloaded; the rest stay. */
-  async shutdownAll(timeoutMs: number, cause: string): Promise<ShutdownReport> {
-    const completed: ThreadId[] = [];
-    const failed: { threadId: ThreadId; reason: string }[] = [];
-    const timedOut: ThreadId[] = [];
-    await Promise.all(
-      this.loaded.map(async (thread) => {
-        const threadId = thread.id;
-        const outcome = await within(timeoutMs, thread.shutdown(cause));
-        if (outcome === 'timedOut') timedOut.push(threadId);
-        else if (outcome === 'done') {
-          completed.push(threadId);
-          this.removeThread(thread);
-        } else failed.push({ threadId, reason: messageOf(outcome.error) });
-      }),
-    );
-    const byId = (a: ThreadId, b: ThreadId): number => (a < b ? -1 : 1);
-    return {
-      completed: completed.toSorted(byId),
-      failed: failed.toSorted((a, b) => byId(a.threadId, b.threadId)),
-      timedOut: timedOut.toSorted(byId),
-    };
-  }
-
-  /** Resolves when no turn runs. */
-  async whenIdle(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && this.loaded.some((thread) => thread.states.turn !== 'idle')) {
-      await new Promise<void>((resolve) => {
-        const stop = this.onTransition(() => {
-          stop();
-          resolve();
-        });
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-    }
   }
 
   /** @param settingsOf what the thread is run with, given how it is stored */
@@ -383,10 +314,11 @@ export class ThreadManager {
     const { store } = this.#options;
     const stored = path === undefined ? await this.#unarchived(threadId) : await store.readThreadByPath(path);
     const resume = path === undefined ? { threadId } : { threadId, path, includeArchived: true };
-    const thread = await this.#load(threadId, settingsOf(stored), async (signal) => {
+    const open = async (signal: AbortSignal): Promise<OpenedThread> => {
       const opened = await LiveThread.resume(store, resume, this.#now);
       return guardedInit(opened.live, async () => ({ live: opened.live, thread: opened.stored }), signal);
-    });
+    };
+    const thread = await this.#registry.load({ id: threadId, settings: settingsOf(stored), open });
     this.#tell(threadId, { type: 'statusChanged', status: thread.status });
     return thread;
   }
@@ -408,65 +340,6 @@ export class ThreadManager {
     return this.#unarchived(sourceId);
   }
 
-  /** Makes a thread and waits until it is loaded. A second one of the same id is refused. */
-  #load(
-    threadId: ThreadId,
-    settings: ThreadSettings,
-    open: (signal: AbortSignal) => Promise<OpenedThread>,
-  ): Promise<CodexThread> {
-    if (this.#isEnding) return Promise.reject(overloaded('the daemon is stopping; try again when it is back'));
-    if (this.find(threadId) !== undefined || this.#opening.has(threadId)) {
-      return Promise.reject(conflict(`thread ${threadId} is already running`, 'this daemon'));
-    }
-    const thread = new CodexThread({
-      id: threadId,
-      settings,
-      open,
-      model: this.#options.model,
-      durability: this.#options.durability ?? 'power',
-      now: this.#now,
-      onEvent: (event) => this.#tell(threadId, event),
-      onTransition: (transition) => {
-        for (const listener of this.#transitionListeners) listener(transition);
-      },
-      onCrash: (error) => {
-        this.#options.onProblem(`thread ${threadId} failed and was dropped`, error);
-        this.removeThread(thread);
-        this.#tell(threadId, { type: 'statusChanged', status: { type: 'notLoaded' } });
-      },
-    });
-    const loading = (async () => {
-      try {
-        await thread.opened;
-        this.#threads.set(threadId, thread);
-        return thread;
-      } finally {
-        this.#opening.delete(threadId);
-      }
-    })();
-    this.#opening.set(threadId, loading);
-    return loading;
-  }
-
-  async #close(threadId: ThreadId, cause: string): Promise<void> {
-    const thread = this.find(threadId);
-    try {
-      if (thread === undefined) return;
-      const outcome = await within(CLOSE_TIMEOUT_MS, thread.shutdown(cause));
-      if (outcome === 'timedOut') throw invalidRequest(`thread ${threadId} did not end in time`);
-      if (outcome !== 'done') throw outcome.error;
-      this.removeThread(thread);
-      this.#tell(threadId, { type: 'statusChanged', status: { type: 'notLoaded' } });
-    } finally {
-      this.#closing.delete(threadId);
-    }
-  }
-
-  /** Ends a loaded thread so that the store can move or remove it. */
-  async #closeForStore(threadId: ThreadId, cause: string): Promise<void> {
-    if (this.find(threadId) !== undefined) await this.closeThread(threadId, cause);
-  }
-
   #tell(threadId: ThreadId, event: Parameters<ManagerListener>[1]): void {
     for (const listener of this.#listeners) listener(threadId, event);
   }
@@ -480,22 +353,3 @@ const shownOf = (thread: CodexThread): Partial<StoredThread> => ({
   reasoningEffort: thread.settings.reasoningEffort,
   cwd: thread.settings.cwd,
 });
-
-async function within(
-  timeoutMs: number,
-  work: Promise<void>,
-): Promise<'done' | 'timedOut' | { readonly error: unknown }> {
-  const ended = new AbortController();
-  const timeout = delay(timeoutMs, 'timedOut' as const, { signal: ended.signal }).catch(() => 'done' as const);
-  try {
-    return await Promise.race([
-      work.then(
-        () => 'done' as const,
-        (error: unknown) => ({ error }),
-      ),
-      timeout,
-    ]);
-  } finally {
-    ended.abort();
-  }
-}

@@ -142,6 +142,7 @@ function assertAllowed(method: string, { experimental }: Method, params: unknown
     new RpcError(RPC_CODES.invalidRequest, `${what} requires experimentalApi capability`);
   if (experimental === 'method') throw refuse(method);
   const given = isJsonObject(params) ? params : {};
-  const used = experimental.find((name) => given[name] !== undefined && given[name] !== null);
+  const names: readonly string[] = experimental;
+  const used = names.find((name) => given[name] !== undefined && given[name] !== null);
   if (used !== undefined) throw refuse(`${method}.${used}`);
 }

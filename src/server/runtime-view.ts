@@ -1,4 +1,3 @@
-import type { JsonObject } from '../domain/json.ts';
 import { NOT_LOADED, type RuntimeView } from '../protocol/views.ts';
 import type { CodexThread } from '../runtime/codex-thread.ts';
 
@@ -6,7 +5,7 @@ import type { CodexThread } from '../runtime/codex-thread.ts';
 export function runtimeViewOf(thread: CodexThread | undefined): RuntimeView {
   if (thread === undefined) return NOT_LOADED;
   return {
-    status: thread.status as unknown as JsonObject,
+    status: thread.status,
     isLoaded: true,
     isEphemeral: thread.isEphemeral,
     acceptsInput: true,

@@ -1,5 +1,5 @@
 import { getShortestPaths } from 'xstate/graph';
-import { initialTransition, transition, type EventFrom } from 'xstate';
+import { initialTransition, transition } from 'xstate';
 import { describe, expect, it } from 'vitest';
 import {
   statesOf,
@@ -9,7 +9,7 @@ import {
 } from '../../machines/thread-machine.ts';
 
 /** Everything that can happen to a thread, actors' reports included, as the graph walks it. */
-const DONE = (actor: string, output: unknown = undefined): ThreadMachineEvent =>
+const DONE = (actor: string, output?: unknown): ThreadMachineEvent =>
   ({ type: `xstate.done.actor.${actor}`, output, actorId: actor }) as unknown as ThreadMachineEvent;
 const FAILED = (actor: string, message = 'disk full'): ThreadMachineEvent =>
   ({
@@ -32,8 +32,7 @@ interface Step {
 /** Plays events through the pure machine; actions are what the last event caused. */
 function play(...events: readonly ThreadMachineEvent[]): Step {
   let [snapshot, actions] = initialTransition(threadMachine, { key: 1 });
-  for (const event of events)
-    [snapshot, actions] = transition(threadMachine, snapshot, event as EventFrom<typeof threadMachine>);
+  for (const event of events) [snapshot, actions] = transition(threadMachine, snapshot, event);
   return { snapshot, actions: actions.map((action) => described(action)) };
 }
 
@@ -66,7 +65,7 @@ describe('thread machine', () => {
 
   it('MACH-2 an opening that fails or is cancelled ends in initFailed and discards the writer', () => {
     for (const event of [FAILED(OPEN), { type: 'cancel' }, { type: 'shutdown', ticket: 1 }] as const) {
-      const step = play(event as ThreadMachineEvent);
+      const step = play(event);
       expect(states(step)).toBe('initFailed/idle');
       expect(step.actions).toContain('discardWriter');
       expect(emitted(step)).toEqual(['thread.openFailed', 'tickets.settled']);
@@ -223,10 +222,7 @@ describe('thread machine', () => {
     const paths = getShortestPaths(threadMachine, {
       input: { key: 1 },
       // Reports come only from actors that are at work.
-      events: (state) =>
-        events.filter((event) => !('actorId' in event) || String(event.actorId) in state.children) as EventFrom<
-          typeof threadMachine
-        >[],
+      events: (state) => events.filter((event) => !('actorId' in event) || String(event.actorId) in state.children),
       // What tells states apart, without the tickets, which only ever grow.
       serializeState: (state) => {
         const { isStored, failure, asked, ending } = state.context;
@@ -248,7 +244,7 @@ describe('thread machine', () => {
       let snapshot: ThreadSnapshot = state;
       for (const event of [{ type: 'shutdown', ticket: 9 } as const, DONE(TURN), DONE(SHUTDOWN)]) {
         if ('actorId' in event && !(String(event.actorId) in snapshot.children)) continue;
-        [snapshot] = transition(threadMachine, snapshot, event as EventFrom<typeof threadMachine>);
+        [snapshot] = transition(threadMachine, snapshot, event);
       }
       expect(snapshot.status, JSON.stringify(state.value)).toBe('done');
     }

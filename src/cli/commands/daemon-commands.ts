@@ -1,5 +1,5 @@
 import { resolveHome, type DaemonInfo } from '../../domain/daemon-files.ts';
-import { isJsonObject, objectMember } from '../../domain/json.ts';
+import { isJsonObject, numberMember, objectMember, stringMember } from '../../domain/json.ts';
 import type { DebugSnapshot } from '../../protocol/debug.ts';
 import type { Command, Invocation } from '../command.ts';
 import { DaemonClient, readInfo } from '../daemon-client.ts';
@@ -171,11 +171,13 @@ function indexLine({ stores }: DebugSnapshot): string {
   const [store] = stores;
   const index = isJsonObject(store) ? objectMember(store, 'index') : undefined;
   if (index === undefined) return 'unknown';
-  const { state, indexed, pending, unreadable, setAside } = index;
+  const { setAside } = index;
+  const state = stringMember(index, 'state') ?? 'unknown';
+  const [indexed, pending, unreadable] = ['indexed', 'pending', 'unreadable'].map((name) => numberMember(index, name));
   return [
-    `${String(state)}: ${String(indexed)} threads`,
-    ...(state === 'ready' ? [] : [`${String(pending)} to go`]),
-    ...(unreadable === 0 ? [] : [`${String(unreadable)} unreadable files`]),
+    `${state}: ${indexed ?? 0} threads`,
+    ...(state === 'ready' ? [] : [`${pending ?? 0} to go`]),
+    ...(unreadable === 0 ? [] : [`${unreadable ?? 0} unreadable files`]),
     ...(typeof setAside === 'string' ? [`rebuilt, the old one was ${setAside}`] : []),
   ].join(', ');
 }

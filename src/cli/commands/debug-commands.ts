@@ -1,3 +1,4 @@
+import { numberMember } from '../../domain/json.ts';
 import type { DebugSnapshot, DebugThread, DebugTransition } from '../../protocol/debug.ts';
 import type { Command } from '../command.ts';
 import { withDaemon } from '../daemon-client.ts';
@@ -51,7 +52,7 @@ const tail: Command = {
       debug.onNotification((method, params) => {
         if (flag('json')) writeJson({ method, params });
         else if (method === 'transition') writeOut(describeTransition(params as unknown as DebugTransition));
-        else writeOut(`... ${String(params['dropped'])} transitions were too many\n`);
+        else writeOut(`... ${numberMember(params, 'dropped') ?? 0} transitions were too many\n`);
       });
       await debug.call('tail', only);
       return untilInterrupted(debug.closed);

@@ -62,7 +62,9 @@ class Follower {
 
   async follow(): ReturnType<typeof untilInterrupted> {
     let work = Promise.resolve();
-    const watcher = watch(dirname(this.#path), () => (work = work.then(() => this.#showNew())));
+    const watcher = watch(dirname(this.#path), () => {
+      work = work.then(() => this.#showNew());
+    });
     try {
       await this.#showNew();
       return await untilInterrupted(new Promise<never>(() => {}));

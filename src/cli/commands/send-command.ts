@@ -27,7 +27,9 @@ export const sendCommand: Command = {
     if (words.trim() === '') throw usageError('there is nothing to say');
     return withDaemon(text('home'), async (client) => {
       const threadId =
-        second === undefined ? await newThread(client, invocation) : await attach(client, await findThread(client, first));
+        second === undefined
+          ? await newThread(client, invocation)
+          : await attach(client, await findThread(client, first));
       return converse(client, threadId, words, invocation);
     });
   },
@@ -97,7 +99,8 @@ function exitCodeOf(turn: JsonObject, isJson: boolean): ExitCode {
   if (status === 'completed') return EXIT.ok;
   if (!isJson && status === 'interrupted') say('interrupted');
   if (status === 'interrupted') return EXIT.interrupted;
-  if (!isJson) say(`the turn failed: ${stringMember(objectMember(turn, 'error') ?? {}, 'message') ?? 'unknown reason'}`);
+  if (!isJson)
+    say(`the turn failed: ${stringMember(objectMember(turn, 'error') ?? {}, 'message') ?? 'unknown reason'}`);
   return EXIT.failure;
 }
 

@@ -1,4 +1,11 @@
-import { arrayMember, isJsonObject, numberMember, objectMember, stringMember, type JsonObject } from '../../domain/json.ts';
+import {
+  arrayMember,
+  isJsonObject,
+  numberMember,
+  objectMember,
+  stringMember,
+  type JsonObject,
+} from '../../domain/json.ts';
 import type { Command, Invocation } from '../command.ts';
 import { withDaemon, type DaemonClient } from '../daemon-client.ts';
 import { EXIT, usageError, type ExitCode } from '../exit-code.ts';

@@ -35,7 +35,7 @@ function show(method: string, params: JsonObject): void {
     case 'item/completed':
       if (item?.['type'] === 'userMessage') writeOut(`> ${wordsIn(item)}\n`);
       else if (item?.['type'] === 'agentMessage') writeOut('\n');
-      else writeOut(`[${String(item?.['type'])}]\n`);
+      else writeOut(`[${stringMember(item ?? {}, 'type') ?? ''}]\n`);
       return;
     case 'turn/completed':
       say(`-- turn ${stringMember(turn ?? {}, 'status') ?? ''}`);

@@ -27,6 +27,8 @@ export const userInputs = list(
  * @throws RpcError if it is too long; invalidRequest for an image that lies elsewhere
  */
 export function checkedInput(input: z.infer<typeof userInputs>): readonly UserInput[] {
+  // The limit is the peer's: code points, not what people see as one character.
+  // oxlint-disable-next-line typescript/no-misused-spread
   const characters = input.reduce((sum, part) => sum + (part.type === 'text' ? [...part.text].length : 0), 0);
   if (characters > MAX_INPUT_CHARACTERS) {
     throw new RpcError(

@@ -209,7 +209,7 @@ const loadedList = method(threadLoadedList, (params, request, { manager }) => {
   const { cursor } = params;
   const ids = manager.loadedIds.filter((id) => !cursor || id > cursor);
   const data = params.limit === null || params.limit === undefined ? ids : ids.slice(0, Math.max(1, params.limit));
-  request.answer({ data: asJson(data), nextCursor: data.length < ids.length ? (data.at(-1) ?? null) : null } as object);
+  request.answer({ data: asJson(data), nextCursor: data.length < ids.length ? (data.at(-1) ?? null) : null });
 });
 
 /** Methods that look and change nothing. */

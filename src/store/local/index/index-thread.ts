@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { internal, SkeinError, type ErrorCode, type ErrorDetail } from '../../../domain/errors.ts';
 import type { IndexApi } from './index-api.ts';
-import { IndexService, type IndexOptions } from './index-service.ts';
+import type { IndexOptions } from './index-life.ts';
+import { IndexService } from './index-service.ts';
 
 export interface IndexWorkerData {
   readonly home: string;
