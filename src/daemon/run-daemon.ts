@@ -42,7 +42,8 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     };
     daemon = await openDaemon({ home, config, args, openLog, releasers, signal });
     const { info } = daemon;
-    log.info({ ...info, model: config.model.client }, 'serving');
+    const { version, listen, socket, auth, model } = info;
+    log.info({ version, home, listen, socket, auth, model }, 'serving');
     onReady(info);
   };
 

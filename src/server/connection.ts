@@ -54,6 +54,11 @@ export class Connection {
     return this.#outbound.bytes;
   }
 
+  /** False while the client does not read what it has asked for. */
+  get canTakeMore(): boolean {
+    return !this.#outbound.isFull;
+  }
+
   get droppedMessages(): number {
     return this.#outbound.dropped;
   }

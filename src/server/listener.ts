@@ -13,6 +13,8 @@ import type { OutboundSink } from './outbound-queue.ts';
 export interface Peer {
   /** A text frame. */
   onText: (text: string) => void;
+  /** False while so much is on its way to the client that nothing more is taken from it. */
+  canTakeMore: () => boolean;
   onClose: () => void;
 }
 
@@ -131,13 +133,26 @@ export class Listener {
     const { address } = this.#options;
     const transport =
       address.kind === 'unix' ? 'unix' : `ws ${request.socket.remoteAddress}:${request.socket.remotePort}`;
-    const peer = this.#options.onConnect(sinkOf(websocket), transport);
+    const sink: OutboundSink = {
+      get bufferedAmount() {
+        return websocket.bufferedAmount;
+      },
+      send: (text, done) => {
+        websocket.send(text, () => {
+          done();
+          if (websocket.isPaused && peer.canTakeMore()) websocket.resume();
+        });
+      },
+    };
+    const peer = this.#options.onConnect(sink, transport);
     this.#alive.add(websocket);
     websocket.on('pong', () => this.#alive.add(websocket));
     websocket.on('message', (data: Buffer, isBinary: boolean) => {
       this.#alive.add(websocket);
       // Binary frames are no messages, whatever they hold.
       if (!isBinary) peer.onText(data.toString('utf8'));
+      // A client that asks and does not read the answers waits for itself (D11).
+      if (!peer.canTakeMore()) websocket.pause();
     });
     // A protocol error ends the connection; 'close' follows.
     websocket.on('error', () => {});
@@ -157,18 +172,13 @@ export class Listener {
 
   #ping(): void {
     for (const websocket of this.#websockets.clients) {
+      // Nothing is read from it, so neither is its pong; the system notices if it is gone.
+      if (websocket.isPaused) continue;
       if (!this.#alive.delete(websocket)) websocket.terminate();
       else websocket.ping();
     }
   }
 }
-
-const sinkOf = (websocket: WebSocket): OutboundSink => ({
-  get bufferedAmount() {
-    return websocket.bufferedAmount;
-  },
-  send: (text, done) => websocket.send(text, () => done()),
-});
 
 function respond(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status, { 'content-type': 'text/plain', 'content-length': Buffer.byteLength(text) });

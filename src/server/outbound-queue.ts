@@ -62,6 +62,11 @@ export class OutboundQueue {
     return this.#waitingBytes + this.#sink.bufferedAmount;
   }
 
+  /** As much waits as may, answers included: those are never dropped, so nothing more should be asked. */
+  get isFull(): boolean {
+    return this.#waitingBytes >= this.#limits.queuedBytes;
+  }
+
   /** Messages dropped since the connection began. */
   get dropped(): number {
     return this.#totalDropped;

@@ -87,6 +87,7 @@ export class SkeinServer {
     this.#connections.add(connection);
     return {
       onText: (text) => this.#dispatcher.dispatch(connection, text),
+      canTakeMore: () => connection.canTakeMore,
       onClose: () => {
         this.#connections.delete(connection);
         this.#subscriptions.removeConnection(connection);

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { messageOf } from '../../../domain/errors.ts';
-import { DIRECTORY_MODE } from '../files.ts';
+import { DIRECTORY_MODE, FILE_MODE } from '../files.ts';
 import { INDEX_VERSION, SCHEMA } from './schema.ts';
 
 export type IndexDatabase = Database.Database;
@@ -29,16 +29,23 @@ const KEPT_SET_ASIDE = 2;
 export function openDatabase(path: string): OpenedDatabase {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+    makePrivate(path);
     return { database: openVersioned(path), isInMemory: false };
   } catch (first) {
     const reason = messageOf(first);
     try {
       setAside(path);
+      makePrivate(path);
       return { database: openVersioned(path), setAside: reason, isInMemory: false };
     } catch {
       return { database: openVersioned(':memory:'), setAside: reason, isInMemory: true };
     }
   }
+}
+
+/** SQLite would make the file readable to others; its companions get the mode that it has. */
+function makePrivate(path: string): void {
+  closeSync(openSync(path, 'a', FILE_MODE));
 }
 
 function openVersioned(path: string): IndexDatabase {

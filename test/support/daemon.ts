@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { DaemonInfo } from '../../src/domain/daemon-files.ts';
+import { start, type Running } from './process.ts';
+import { RpcClient, type RpcClientOptions } from './rpc-client.ts';
+
+/** The `skein` command as users run it. */
+export const SKEIN = join(import.meta.dirname, '../../dist/src/main.js');
+
+export interface RunningDaemon extends Running {
+  readonly info: DaemonInfo;
+  /** The WebSocket address. */
+  readonly url: string;
+  /** A connection over the daemon's socket; closed when the test ends. */
+  connect(options?: RpcClientOptions): Promise<RpcClient>;
+}
+
+/** Runs a daemon on a home until the test ends. */
+export async function startDaemon(home: string, args: readonly string[] = []): Promise<RunningDaemon> {
+  const running = start(process.execPath, [SKEIN, 'run', '--json', '--home', home, ...args]);
+  const [line] = await running.said(/^\{.*\}\n/m);
+  const info = JSON.parse(line) as DaemonInfo;
+  return {
+    ...running,
+    info,
+    url: info.listen.find((address) => address.startsWith('ws:')) ?? '',
+    connect: (options) => connected(`unix://${info.socket}`, options),
+  };
+}
+
+/** A connection that is closed when the test ends. */
+export async function connected(address: string, options: RpcClientOptions = {}): Promise<RpcClient> {
+  const client = await RpcClient.connect(address, options);
+  onTestFinished(() => client.close());
+  return client;
+}

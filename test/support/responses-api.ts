@@ -1,0 +1,74 @@
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { onTestFinished } from 'vitest';
+
+/** What a scripted model answers a request with. */
+export type Script = (lastUserText: string) => string;
+
+/** A model endpoint on loopback that speaks as much of the Responses API as a client needs for plain answers. */
+export interface ScriptedModel {
+  /** To be configured as `base_url`. */
+  readonly baseUrl: string;
+  /** What users said last, request by request. */
+  readonly asked: readonly string[];
+}
+
+/** Serves answers until the test ends: one streamed message for each request. */
+export async function startScriptedModel(script: Script = (text) => `you said: ${text}`): Promise<ScriptedModel> {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      if (request.url?.endsWith('/responses') !== true) {
+        response.writeHead(404).end();
+        return;
+      }
+      const text = lastUserText(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+      asked.push(text);
+      stream(response, asked.length, script(text));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, asked };
+}
+
+interface ResponsesRequest {
+  readonly input: readonly {
+    readonly role?: string;
+    readonly content?: readonly { readonly type: string; readonly text?: string }[];
+  }[];
+}
+
+function lastUserText({ input }: ResponsesRequest): string {
+  const last = input.findLast(({ role }) => role === 'user');
+  return last?.content?.map(({ text }) => text ?? '').join('') ?? '';
+}
+
+function stream(response: ServerResponse, number: number, text: string): void {
+  const [responseId, itemId] = [`resp_${number}`, `msg_${number}`];
+  const item = { type: 'message', id: itemId, role: 'assistant' };
+  const usage = {
+    input_tokens: 10,
+    input_tokens_details: { cached_tokens: 0 },
+    output_tokens: 5,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 15,
+  };
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  const event = (type: string, members: object): void => {
+    response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...members })}\n\n`);
+  };
+  event('response.created', { response: { id: responseId } });
+  event('response.output_item.added', { output_index: 0, item: { ...item, content: [] } });
+  for (const delta of text.split(/(?= )/)) {
+    event('response.output_text.delta', { item_id: itemId, output_index: 0, content_index: 0, delta });
+  }
+  event('response.output_item.done', { output_index: 0, item: { ...item, content: [{ type: 'output_text', text }] } });
+  event('response.completed', { response: { id: responseId, usage } });
+  response.end();
+}
