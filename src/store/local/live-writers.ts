@@ -1,9 +1,11 @@
+import { dirname } from 'node:path';
 import { invalidRequest, notFound } from '../../domain/errors.ts';
 import type { ThreadId } from '../../domain/ids.ts';
 import type { HistoryMode } from '../../domain/session-meta.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { RolloutStart } from './rollout-file.ts';
 import { RolloutWriter } from './rollout-writer.ts';
+import { UnfinishedRollouts } from './unfinished-rollouts.ts';
 import type { WriterLock, WriterLocks } from './writer-locks.ts';
 
 /** A thread that this store writes: its writer and the lock that makes it the only one. */
@@ -20,6 +22,7 @@ export class LiveWriters {
   readonly #now: () => number;
   readonly #byId = new Map<ThreadId, LiveWriter & { readonly lock: WriterLock }>();
   readonly #opening = new Set<ThreadId>();
+  readonly #unfinished = new UnfinishedRollouts();
 
   constructor(locks: WriterLocks, openFiles: OpenFiles, now: () => number) {
     this.#locks = locks;
@@ -63,6 +66,7 @@ export class LiveWriters {
       const lock = await this.#locks.acquire(threadId);
       try {
         const { historyMode, path, start } = await historyModeAndStart();
+        if (start.kind === 'new') await this.#unfinished.sweep(dirname(path));
         const writer = new RolloutWriter(path, start, this.#openFiles, this.#now);
         const live = { threadId, historyMode, writer, lock };
         this.#byId.set(threadId, live);

@@ -1,10 +1,11 @@
 import { constants } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { conflict, errnoOf, internal } from '../../domain/errors.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
 import type { HeaderSource } from '../thread-store.ts';
 import { exists, FILE_MODE, makeDirectory, OPEN_NEW, posix, readRange, syncDirectory, writeFully } from './files.ts';
 import { cutRecord, encodeRecords, type CutRecord } from './record-encoder.ts';
+import { unfinishedPath } from './unfinished-rollouts.ts';
 
 /** The first bytes of a file. */
 export interface FileStretch {
@@ -187,22 +188,18 @@ export class RolloutFile {
     const made = await makeDirectory(dirname(this.path));
     this.#unsyncedDirectories.push(...made.map((folder) => dirname(folder)));
     if (await exists(this.path)) throw conflict(`${this.path} exists already`);
-    await posix.unlink(this.#temporaryPath()).catch(ignoreMissing);
-    this.#fd = await posix.open(this.#temporaryPath(), OPEN_NEW | constants.O_APPEND, FILE_MODE);
+    await posix.unlink(unfinishedPath(this.path)).catch(ignoreMissing);
+    this.#fd = await posix.open(unfinishedPath(this.path), OPEN_NEW | constants.O_APPEND, FILE_MODE);
     return this.#fd;
   }
 
   async #publish(): Promise<void> {
     if (this.#isAbandoned) {
-      await posix.unlink(this.#temporaryPath());
+      await posix.unlink(unfinishedPath(this.path));
       throw internal(`the writer of ${this.path} was discarded`);
     }
-    await posix.rename(this.#temporaryPath(), this.path);
+    await posix.rename(unfinishedPath(this.path), this.path);
     this.#unsyncedDirectories.push(dirname(this.path));
-  }
-
-  #temporaryPath(): string {
-    return join(dirname(this.path), `.${basename(this.path)}.new`);
   }
 
   /** The open file, checked: nobody else has written, and nothing of a failed append is left. */
@@ -219,8 +216,10 @@ export class RolloutFile {
   }
 
   async #cutOwnRemains(fd: number, size: number): Promise<void> {
-    const remains = await readRange(fd, this.#size, size - this.#size);
-    const isOwn = this.#attempt !== undefined && remains.equals(this.#attempt.subarray(0, remains.length));
+    const attempt = this.#attempt ?? Buffer.alloc(0);
+    const length = size - this.#size;
+    const isOwn =
+      length <= attempt.length && attempt.subarray(0, length).equals(await readRange(fd, this.#size, length));
     if (!isOwn) throw conflict(`${this.path} is being written by another process`, 'another process');
     await posix.ftruncate(fd, this.#size);
     this.#attempt = undefined;

@@ -1,32 +1,9 @@
 import { Worker } from 'node:worker_threads';
-import { internal, SkeinError, type ErrorCode, type ErrorDetail } from '../../../domain/errors.ts';
+import { internal, SkeinError } from '../../../domain/errors.ts';
 import type { IndexApi } from './index-api.ts';
 import type { IndexOptions } from './index-life.ts';
+import type { IndexWorkerData, WorkerReply, WorkerRequest } from './index-messages.ts';
 import { IndexService } from './index-service.ts';
-
-export interface IndexWorkerData {
-  readonly home: string;
-  readonly defaultModelProvider: string;
-}
-
-export interface WorkerRequest {
-  readonly id: number;
-  readonly method: keyof IndexApi;
-  readonly args: readonly unknown[];
-}
-
-export type WorkerReply =
-  | { readonly id: number; readonly ok: true; readonly value: unknown }
-  | {
-      readonly id: number;
-      readonly ok: false;
-      readonly error: {
-        readonly code: ErrorCode;
-        readonly message: string;
-        readonly detail: ErrorDetail;
-        readonly cause: string;
-      };
-    };
 
 const METHODS: readonly (keyof IndexApi)[] = [
   'locate',

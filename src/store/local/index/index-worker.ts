@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, SkeinError, toSkeinError } from '../../../domain/errors.ts';
 import { HomeLayout } from '../home-layout.ts';
 import { IndexService } from './index-service.ts';
-import type { IndexWorkerData, WorkerReply, WorkerRequest } from './index-thread.ts';
+import type { IndexWorkerData, WorkerReply, WorkerRequest } from './index-messages.ts';
 
 /**
  * The thread that the index lives in: takes calls of `IndexApi` by message, one reply each. Nothing here reaches

@@ -1,0 +1,30 @@
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { posix } from './files.ts';
+
+/** What a rollout is called until it is whole: no listing shows it. */
+export const unfinishedPath = (path: string): string => join(dirname(path), `.${basename(path)}.new`);
+
+const UNFINISHED = /^\.rollout-.*\.jsonl\.new$/;
+
+/**
+ * Removes what a daemon that was killed left half made, folder by folder, before this one first writes there. The home
+ * has one daemon, so nobody else is making them.
+ */
+export class UnfinishedRollouts {
+  readonly #swept = new Map<string, Promise<void>>();
+
+  /** Resolves when the folder holds none but those of this process. */
+  sweep(folder: string): Promise<void> {
+    const sweeping = this.#swept.get(folder) ?? remove(folder);
+    this.#swept.set(folder, sweeping);
+    return sweeping;
+  }
+}
+
+/** Never fails: leftovers harm nobody. */
+async function remove(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  const unfinished = names.filter((name) => UNFINISHED.test(name));
+  await Promise.allSettled(unfinished.map((name) => posix.unlink(join(folder, name))));
+}
