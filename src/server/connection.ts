@@ -98,6 +98,11 @@ export class Connection {
     else this.#outbound.push({ kind: 'delta', text, threadId, ...delta });
   }
 
+  /** Resolves when everything for the client has been given to its socket. */
+  whenSent(): Promise<void> {
+    return this.#outbound.whenEmpty();
+  }
+
   /** The client is gone. */
   close(): void {
     this.#outbound.clear();

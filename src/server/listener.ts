@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createConnection, type AddressInfo } from 'node:net';
 import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { errnoOf, internal } from '../domain/errors.ts';
 import { refusalOf, type AccessRules } from './access.ts';
@@ -15,6 +16,8 @@ export interface Peer {
   onText: (text: string) => void;
   /** False while so much is on its way to the client that nothing more is taken from it. */
   canTakeMore: () => boolean;
+  /** Resolves when everything for the client has been given to its socket. */
+  whenSent: () => Promise<void>;
   onClose: () => void;
 }
 
@@ -43,6 +46,9 @@ const PING_INTERVAL_MS = 20_000;
 /** More sockets than this on one listener are a defect of a client. */
 const MAX_CONNECTIONS = 2_048;
 
+/** How long clients may take to read what is on its way to them when the listener closes. */
+const CLOSE_TIMEOUT_MS = 3_000;
+
 /** The daemon goes down; clients may come back. */
 export const CLOSE_GOING_AWAY = 1001;
 
@@ -51,6 +57,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #http: Server;
   readonly #websockets: WebSocketServer;
+  readonly #peers = new Map<WebSocket, Peer>();
   readonly #alive = new WeakSet<WebSocket>();
   #heartbeat: NodeJS.Timeout | undefined;
   #address: ListenAddress;
@@ -77,14 +84,16 @@ export class Listener {
     return this.#address;
   }
 
-  /** Takes no more clients, ends those there are with a code, and is gone. */
+  /** Takes no more clients, ends those there are with a code once they have what was sent to them, and is gone. */
   async close(code: number, reason: string): Promise<void> {
     clearInterval(this.#heartbeat);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
-    for (const socket of this.#websockets.clients) socket.close(code, reason);
-    // A client that does not answer the closing handshake is not waited for.
-    await new Promise((resolve) => setImmediate(resolve));
-    for (const socket of this.#websockets.clients) socket.terminate();
+    const ends = [...this.#peers].map(([websocket, peer]) => endPeer(websocket, peer, code, reason));
+    const patience = new AbortController();
+    const timeout = delay(CLOSE_TIMEOUT_MS, undefined, { signal: patience.signal }).catch(() => {});
+    await Promise.race([Promise.all(ends), timeout]);
+    patience.abort();
+    for (const websocket of this.#websockets.clients) websocket.terminate();
     this.#http.closeAllConnections();
     await closed;
   }
@@ -145,6 +154,7 @@ export class Listener {
       },
     };
     const peer = this.#options.onConnect(sink, transport);
+    this.#peers.set(websocket, peer);
     this.#alive.add(websocket);
     websocket.on('pong', () => this.#alive.add(websocket));
     websocket.on('message', (data: Buffer, isBinary: boolean) => {
@@ -156,7 +166,10 @@ export class Listener {
     });
     // A protocol error ends the connection; 'close' follows.
     websocket.on('error', () => {});
-    websocket.on('close', () => peer.onClose());
+    websocket.on('close', () => {
+      this.#peers.delete(websocket);
+      peer.onClose();
+    });
   }
 
   #refusal(request: IncomingMessage, asks: 'upgrade' | 'health'): ReturnType<typeof refusalOf> {
@@ -178,6 +191,16 @@ export class Listener {
       else websocket.ping();
     }
   }
+}
+
+/** Closes a connection in good order: what is on its way first, then the closing handshake. */
+async function endPeer(websocket: WebSocket, peer: Peer, code: number, reason: string): Promise<void> {
+  const closed = new Promise<void>((resolve) => websocket.once('close', () => resolve()));
+  await peer.whenSent();
+  // A client that was not read from for a while must be, to see its end of the handshake.
+  if (websocket.isPaused) websocket.resume();
+  websocket.close(code, reason);
+  await closed;
 }
 
 function respond(response: ServerResponse, status: number, text: string): void {

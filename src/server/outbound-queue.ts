@@ -45,6 +45,7 @@ export class OutboundQueue {
   #droppedOf = new Set<string | null>();
   #droppedCount = 0;
   #totalDropped = 0;
+  #whenEmpty: (() => void)[] = [];
 
   /** @param resync the messages that tell a client what it has missed */
   constructor(
@@ -90,10 +91,21 @@ export class OutboundQueue {
     this.#waitingBytes += bytes;
   }
 
+  /** Resolves when nothing waits here any more: the socket has the rest, or the client is gone. */
+  whenEmpty(): Promise<void> {
+    if (this.#waiting.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenEmpty.push(resolve));
+  }
+
   /** Lets go of everything: the client is gone. */
   clear(): void {
     this.#waiting = [];
     this.#waitingBytes = 0;
+    this.#emptied();
+  }
+
+  #emptied(): void {
+    for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
 
   #merge(message: Outbound): boolean {
@@ -119,7 +131,13 @@ export class OutboundQueue {
       this.#waitingBytes = this.#waiting.length === 0 ? 0 : this.#waitingBytes - Buffer.byteLength(next.text);
       this.#send(next.text);
     }
-    if (this.#waiting.length > 0 || this.#droppedCount === 0) return;
+    if (this.#waiting.length > 0) return;
+    this.#tellDropped();
+    this.#emptied();
+  }
+
+  #tellDropped(): void {
+    if (this.#droppedCount === 0) return;
     const told = this.#resync([...this.#droppedOf], this.#droppedCount);
     this.#droppedOf = new Set();
     this.#droppedCount = 0;

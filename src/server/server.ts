@@ -88,6 +88,7 @@ export class SkeinServer {
     return {
       onText: (text) => this.#dispatcher.dispatch(connection, text),
       canTakeMore: () => connection.canTakeMore,
+      whenSent: () => connection.whenSent(),
       onClose: () => {
         this.#connections.delete(connection);
         this.#subscriptions.removeConnection(connection);

@@ -5,7 +5,7 @@ import { withDaemon } from '../daemon-client.ts';
 import { DebugClient } from '../debug-client.ts';
 import { CliError, EXIT } from '../exit-code.ts';
 import { untilInterrupted } from '../interrupt.ts';
-import { ago, oneLine, table, writeJson, writeOut } from '../output.ts';
+import { ago, oneLine, say, table, writeJson, writeOut } from '../output.ts';
 import { resolveThread } from '../thread-reference.ts';
 
 const snapshot: Command = {
@@ -55,6 +55,7 @@ const tail: Command = {
         else writeOut(`... ${numberMember(params, 'dropped') ?? 0} transitions were too many\n`);
       });
       await debug.call('tail', only);
+      if (!flag('json')) say('following; Ctrl-C ends that');
       return untilInterrupted(debug.closed);
     });
   },

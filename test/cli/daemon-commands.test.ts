@@ -1,0 +1,125 @@
+import { existsSync, statSync, writeFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { lockHome } from '../../src/daemon/home-lock.ts';
+import { daemonFiles } from '../../src/domain/daemon-files.ts';
+import { startDaemon } from '../support/daemon.ts';
+import { skein, startInBackground } from '../support/skein.ts';
+import { tempFolder } from '../support/temp-home.ts';
+
+it('CLI-1 start returns when the daemon answers, and a second one finds it', async () => {
+  const home = tempFolder();
+  const started = await startInBackground(home, ['--json']);
+  expect(started.code).toBe(0);
+  expect(started.json).toMatchObject({ wasRunning: false, home, auth: 'token' });
+  const again = await skein(home, ['start', '--json']);
+  expect(again.json).toMatchObject({ wasRunning: true, pid: started.json.pid, nonce: started.json.nonce });
+});
+
+it('CLI-2 of many starts at once exactly one daemon comes up, and all name it', async () => {
+  const home = tempFolder();
+  const results = await Promise.all(Array.from({ length: 6 }, () => startInBackground(home, ['--json'])));
+  expect(results.map(({ code }) => code)).toEqual(results.map(() => 0));
+  expect(new Set(results.map(({ json }) => json.pid)).size).toBe(1);
+});
+
+it('CLI-3 status says whether a daemon runs, with exit code 3 if none does', async () => {
+  const home = tempFolder();
+  const before = await skein(home, ['status']);
+  expect(before).toMatchObject({ code: 3, stdout: `no daemon runs for ${home}\n` });
+  expect((await skein(home, ['status', '--json'])).json).toEqual({ isRunning: false, home });
+  await startInBackground(home);
+  const running = await skein(home, ['status', '--json']);
+  expect(running.code).toBe(0);
+  expect(running.json).toMatchObject({ isRunning: true, model: 'echo', loadedThreads: 0, index: { state: 'ready' } });
+  const forPeople = await skein(home, ['status']);
+  expect(forPeople.stdout).toContain('echo (says back what it is told)');
+  expect(forPeople.stdout).toContain(running.json.listen[0]);
+});
+
+it('CLI-4 stop ends the daemon and returns when it is gone; without one it has nothing to do', async () => {
+  const home = tempFolder();
+  const { pid } = (await startInBackground(home, ['--json'])).json;
+  const stopped = await skein(home, ['stop', '--json']);
+  expect(stopped).toMatchObject({ code: 0, json: { wasRunning: true, pid } });
+  // Its lock is free: it is gone, even if nobody has asked the system yet how it ended.
+  lockHome(daemonFiles(home).lock).release();
+  expect((await skein(home, ['stop', '--json'])).json).toEqual({ wasRunning: false, pid: null });
+  const { info, socket, debugSocket } = daemonFiles(home);
+  expect([info, socket, debugSocket].filter((path) => existsSync(path))).toEqual([]);
+});
+
+it('CLI-5 restart brings the daemon back the same way, unless options say otherwise', async () => {
+  const home = tempFolder();
+  const first = (await startInBackground(home, ['--json', '--auth', 'none', '--set', 'model.name=parrot'])).json;
+  const second = (await skein(home, ['restart', '--json'])).json;
+  expect(second.pid).not.toBe(first.pid);
+  expect(second).toMatchObject({ auth: 'none', args: first.args });
+  const third = (await skein(home, ['restart', '--json', '--auth', 'token'])).json;
+  expect(third.auth).toBe('token');
+});
+
+it('CLI-6 a daemon that cannot start says why', async () => {
+  const home = tempFolder();
+  const failed = await skein(home, ['start', '--set', 'limits.drainSeconds=soon']);
+  expect(failed.code).toBe(1);
+  expect(failed.stderr).toContain('limits.drainSeconds');
+  const refused = await skein(home, ['run', '--listen', 'ws://0.0.0.0:0', '--auth', 'none']);
+  expect(refused).toMatchObject({ code: 2, stdout: '' });
+  expect(refused.stderr).toContain('refusing to listen on ws://0.0.0.0:0 without authentication');
+});
+
+it('CLI-7 a second daemon of a home is refused, and the first one named', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home);
+  const second = await skein(home, ['run']);
+  expect(second.code).toBe(5);
+  expect(second.stderr).toContain(`pid ${daemon.info.pid}`);
+});
+
+it('CLI-8 what a killed daemon has left keeps no other from starting', async () => {
+  const home = tempFolder();
+  const killed = await startDaemon(home);
+  await killed.stop('SIGKILL');
+  expect(existsSync(daemonFiles(home).info)).toBe(true);
+  expect((await skein(home, ['status'])).code).toBe(3);
+  // The pid of another process in its file: that one is left alone.
+  const { info, lock } = daemonFiles(home);
+  writeFileSync(lock, `{"pid":${process.pid},"product":"skein"}\n`);
+  writeFileSync(info, JSON.stringify({ ...killed.info, pid: process.pid }));
+  expect((await skein(home, ['stop'])).code).toBe(0);
+  const started = await startInBackground(home, ['--json']);
+  expect(started.json.wasRunning).toBe(false);
+});
+
+it('CLI-9 logs shows the last lines for people, or as they are', async () => {
+  const home = tempFolder();
+  expect((await skein(home, ['logs'])).code).toBe(4);
+  await startInBackground(home);
+  const forPeople = await skein(home, ['logs', '-n', '1']);
+  expect(forPeople.stdout).toMatch(/^\S+Z info {2}serving \{.*\}\n$/);
+  const [serving] = (await skein(home, ['logs', '--json'])).lines;
+  expect(serving).toMatchObject({ msg: 'serving', home });
+});
+
+it('CLI-10 everything of the daemon is for its owner alone', async () => {
+  const home = tempFolder();
+  await startInBackground(home);
+  await skein(home, ['thread', 'list']);
+  const files = daemonFiles(home);
+  const { folder, ...rest } = files;
+  const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8);
+  expect(mode(folder)).toBe('700');
+  const wrong = [...Object.values(rest), join(folder, 'index.sqlite')].filter((path) => mode(path) !== '600');
+  expect(wrong).toEqual([]);
+});
+
+it('CLI-11 a home with a long path has its sockets elsewhere, and works', async () => {
+  const home = join(tempFolder(), 'a-folder-with-a-long-name'.repeat(4));
+  mkdirSync(home);
+  const started = await startInBackground(home, ['--json']);
+  expect(started.code).toBe(0);
+  expect(Buffer.byteLength(started.json.socket)).toBeLessThanOrEqual(103);
+  expect((await skein(home, ['status'])).code).toBe(0);
+  expect((await skein(home, ['debug', 'snapshot', '--json'])).json.daemon.home).toBe(home);
+});

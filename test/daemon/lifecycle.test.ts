@@ -1,0 +1,145 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { expect, it, onTestFinished } from 'vitest';
+import { lockHome } from '../../src/daemon/home-lock.ts';
+import { daemonFiles } from '../../src/domain/daemon-files.ts';
+import { connected, SKEIN, startDaemon } from '../support/daemon.ts';
+import { start } from '../support/process.ts';
+import type { Json, RpcClient } from '../support/rpc-client.ts';
+import { skein } from '../support/skein.ts';
+import { tempFolder } from '../support/temp-home.ts';
+
+/** An echo of this takes longer than a signal takes to arrive. */
+const LONG = Array.from({ length: 120_000 }, (_, index) => index).join(' ');
+
+/** Begins a turn and waits until its answer is under way. */
+async function beginTurn(client: RpcClient, text: string): Promise<{ readonly threadId: string; readonly turn: Json }> {
+  const threadId = (await client.call('thread/start', {})).thread.id;
+  const { turn } = await client.call('turn/start', { threadId, input: [{ type: 'text', text, text_elements: [] }] });
+  await client.notification('item/agentMessage/delta');
+  return { threadId, turn };
+}
+
+const completedTurn = async (client: RpcClient): Promise<Json> =>
+  (await client.notification('turn/completed')).params.turn;
+
+it('LIFE-15 a signal ends an idle daemon, tells its clients, and leaves the home free', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home);
+  const client = await daemon.connect();
+  const closed = once(client.socket, 'close');
+  expect(await daemon.stop('SIGTERM')).toBe(0);
+  const [code, reason] = await closed;
+  expect([code, String(reason)]).toEqual([1001, 'the daemon has stopped']);
+  const { folder, lock } = daemonFiles(home);
+  expect(readdirSync(folder).filter((name) => /sock|daemon\.json/.test(name))).toEqual([]);
+  lockHome(lock).release();
+});
+
+it('LIFE-16 a signal lets running turns end, and others be served until then', async () => {
+  const daemon = await startDaemon(tempFolder());
+  const client = await daemon.connect();
+  const { threadId } = await beginTurn(client, LONG);
+  daemon.child.kill('SIGTERM');
+  await daemon.said(/waiting for 1 running turn/);
+  const other = await daemon.connect();
+  expect((await other.call('thread/read', { threadId })).thread.id).toBe(threadId);
+  expect((await completedTurn(client)).status).toBe('completed');
+  expect(await daemon.exited).toBe(0);
+});
+
+it('LIFE-17 a second signal interrupts running turns and stores that', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home);
+  const client = await daemon.connect();
+  const { threadId } = await beginTurn(client, LONG);
+  daemon.child.kill('SIGTERM');
+  await daemon.said(/waiting for 1 running turn/);
+  daemon.child.kill('SIGTERM');
+  expect((await completedTurn(client)).status).toBe('interrupted');
+  expect(await daemon.exited).toBe(0);
+  const again = await (await startDaemon(home)).connect();
+  const { data } = await again.call('thread/turns/list', { threadId });
+  expect(data).toMatchObject([{ status: 'interrupted' }]);
+});
+
+it('LIFE-18 the time that turns are waited for has an end', async () => {
+  const daemon = await startDaemon(tempFolder(), ['--set', 'limits.drainSeconds=0.05']);
+  const client = await daemon.connect();
+  await beginTurn(client, LONG);
+  daemon.child.kill('SIGTERM');
+  expect((await completedTurn(client)).status).toBe('interrupted');
+  expect(await daemon.exited).toBe(0);
+});
+
+it('LIFE-19 after a kill every acknowledged word is there, and the cut-off turn is interrupted', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home);
+  const client = await daemon.connect();
+  const { threadId } = await beginTurn(client, LONG);
+  await daemon.stop('SIGKILL');
+  const again = await (await startDaemon(home)).connect();
+  const { data } = await again.call('thread/turns/list', { threadId, itemsView: 'full' });
+  expect(data).toMatchObject([{ status: 'interrupted', items: [{ type: 'userMessage', content: [{ text: LONG }] }] }]);
+  await again.call('thread/resume', { threadId, excludeTurns: true });
+  expect(await again.turn(threadId, 'and on')).toMatchObject({ status: 'completed' });
+});
+
+it('LIFE-20 a start that fails half-way leaves nothing behind', async () => {
+  const home = tempFolder();
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  onTestFinished(async () => {
+    taken.close();
+    await once(taken, 'close');
+  });
+  const { port } = taken.address() as AddressInfo;
+  const failed = await skein(home, ['run', '--listen', `ws://127.0.0.1:${port}`]);
+  expect(failed.code).toBe(1);
+  expect(failed.stderr).toContain(`127.0.0.1:${port}`);
+  expect(failed.stderr).toContain('EADDRINUSE');
+  expect(failed.stderr).not.toContain('    at ');
+  const { folder, lock } = daemonFiles(home);
+  expect(readdirSync(folder).filter((name) => /sock|daemon\.json/.test(name))).toEqual([]);
+  lockHome(lock).release();
+});
+
+it('LIFE-21 says how to connect, and that the model is none', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home, ['--listen', 'ws://127.0.0.1:0', '--listen', `unix://${home}/other.sock`]);
+  const { info } = daemon;
+  expect(info.listen).toEqual([expect.stringMatching(/^ws:\/\/127\.0\.0\.1:[1-9]\d*$/), `unix://${home}/other.sock`]);
+  expect(existsSync(join(home, 'other.sock'))).toBe(true);
+  expect(JSON.parse(readFileSync(daemonFiles(home).info, 'utf8'))).toEqual(info);
+  await daemon.stop();
+  const forPeople = await startText(home);
+  expect(forPeople).toContain(`serves ${home}`);
+  expect(forPeople).toContain(daemonFiles(home).token);
+  expect(forPeople).toContain('The model is echo');
+  expect(forPeople).toContain('npx skein send');
+});
+
+it('LIFE-22 the token stands in its file and nowhere else', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home);
+  const { token, folder } = daemonFiles(home);
+  const secret = readFileSync(token, 'utf8').trim();
+  expect(secret.length).toBeGreaterThanOrEqual(43);
+  const client = await daemon.connect();
+  await client.refusal('thread/read', { threadId: 'x' });
+  await (await connected(daemon.url, { token: secret })).close();
+  await daemon.stop();
+  const others = readdirSync(folder).filter((name) => name !== 'token');
+  expect(others.filter((name) => readFileSync(join(folder, name)).includes(secret))).toEqual([]);
+  expect(daemon.output()).not.toContain(secret);
+});
+
+/** What `skein run` says to people. */
+async function startText(home: string): Promise<string> {
+  const running = start(process.execPath, [SKEIN, 'run', '--home', home]);
+  await running.said(/Ctrl-C stops/);
+  await running.stop('SIGINT');
+  return running.output();
+}

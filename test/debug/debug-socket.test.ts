@@ -1,0 +1,139 @@
+import { statSync } from 'node:fs';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { DebugServer } from '../../src/debug/debug-server.ts';
+import type { Inspected } from '../../src/debug/snapshot.ts';
+import type { Transition } from '../../src/runtime/transitions.ts';
+import { startDaemon } from '../support/daemon.ts';
+import { connectDebug } from '../support/debug-lines.ts';
+import { tempFolder } from '../support/temp-home.ts';
+
+const socketOf = ({ debugSocket }: { readonly debugSocket: string | null }): string => debugSocket ?? '';
+
+it('DBG-1 the socket is the owner’s alone, and absent if it is not wanted', async () => {
+  const daemon = await startDaemon(tempFolder());
+  expect(statSync(socketOf(daemon.info)).mode & 0o777).toBe(0o600);
+  const without = await startDaemon(tempFolder(), ['--set', 'debugSocket=false']);
+  expect(without.info.debugSocket).toBeNull();
+});
+
+it('DBG-2 snapshot shows daemon, connections, loaded threads with both states, queues and stores', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home);
+  const client = await daemon.connect({ name: 'an-editor' });
+  const { thread } = await client.call('thread/start', {});
+  const lazy = (await client.call('thread/start', {})).thread;
+  await client.turn(thread.id, 'hello');
+  const debug = await connectDebug(socketOf(daemon.info));
+  const { result } = await debug.call('snapshot');
+  expect(result.daemon).toMatchObject({ pid: daemon.info.pid, home, version: daemon.info.version });
+  expect(result.daemon.rssBytes).toBeGreaterThan(0);
+  expect(result.connections).toMatchObject([
+    { transport: 'unix', client: { name: 'an-editor', version: '1.0.0' }, pendingRequests: 0, droppedMessages: 0 },
+  ]);
+  expect(new Set(result.connections[0].watches)).toEqual(new Set([thread.id, lazy.id]));
+  const [connection] = result.connections;
+  expect(result.threads).toMatchObject([
+    { threadId: thread.id, persistence: 'materialized', turn: 'idle', isStored: true, failure: null },
+    { threadId: lazy.id, persistence: 'lazy', turn: 'idle', isStored: false, watchers: [connection.connectionId] },
+  ]);
+  expect(result.queues).toEqual({ outboundBytes: 0, storeBytes: 0 });
+  expect(result.stores).toMatchObject([{ kind: 'local', home, index: {}, writers: [{}, {}] }]);
+});
+
+it('DBG-3 thread shows its last transitions with time, event and cause', async () => {
+  const daemon = await startDaemon(tempFolder());
+  const client = await daemon.connect();
+  const { thread } = await client.call('thread/start', {});
+  const turn = await client.turn(thread.id, 'hello');
+  expect(turn.status).toBe('completed');
+  const debug = await connectDebug(socketOf(daemon.info));
+  const { result } = await debug.call('thread', { threadId: thread.id });
+  expect(result).toMatchObject({ threadId: thread.id, path: thread.path, historyMode: 'paginated' });
+  const { transitions } = result;
+  expect(transitions[0]).toMatchObject({ from: 'opening/idle', to: 'lazy/idle', seq: 1 });
+  expect(transitions[1]).toMatchObject({ event: 'turn.start', from: 'lazy/idle', to: 'lazy/running' });
+  expect(transitions[1].cause).toMatch(/^turn\/start of conn_\S+ \(test-client\)$/);
+  const numbers = transitions.map(({ seq }: { seq: number }) => seq);
+  expect(numbers).toEqual(numbers.toSorted((a: number, b: number) => a - b));
+  expect(transitions.every(({ atMs }: { atMs: number }) => atMs >= daemon.info.startedAtMs)).toBe(true);
+});
+
+it('DBG-4 tail streams transitions of one thread or of all, to those who asked for it', async () => {
+  const daemon = await startDaemon(tempFolder());
+  const client = await daemon.connect();
+  const [one, other] = [await client.call('thread/start', {}), await client.call('thread/start', {})];
+  const [all, ofOne, silent] = [
+    await connectDebug(socketOf(daemon.info)),
+    await connectDebug(socketOf(daemon.info)),
+    await connectDebug(socketOf(daemon.info)),
+  ];
+  await all.call('tail');
+  await ofOne.call('tail', { threadId: one.thread.id });
+  for (const { thread } of [one, other]) await client.turn(thread.id, 'hello');
+  const ended = (id: string) => (line: { params?: { threadId: string; to: string; from: string } }) =>
+    line.params?.threadId === id && line.params.from.endsWith('/running') && line.params.to.endsWith('/idle');
+  await ofOne.line(ended(one.thread.id));
+  await all.line(ended(other.thread.id));
+  await silent.call('snapshot');
+  const idsIn = (debug: typeof all): Set<string> =>
+    new Set(debug.received.filter(({ method }) => method === 'transition').map(({ params }) => params.threadId));
+  expect(idsIn(all)).toEqual(new Set([one.thread.id, other.thread.id]));
+  expect(idsIn(ofOne)).toEqual(new Set([one.thread.id]));
+  expect(idsIn(silent)).toEqual(new Set());
+});
+
+it('DBG-5 changes nothing, and says which methods there are', async () => {
+  const daemon = await startDaemon(tempFolder());
+  const debug = await connectDebug(socketOf(daemon.info));
+  for (const method of ['thread/start', 'shutdown', 'constructor']) {
+    expect((await debug.call(method, {})).error).toMatchObject({
+      code: -32600,
+      message: `there is no method ${method}: use snapshot, thread or tail`,
+    });
+  }
+  expect((await debug.call('thread', {})).error.message).toBe('thread needs a threadId');
+  expect((await debug.call('thread', { threadId: 'x' })).error.message).toContain('invalid thread id');
+  const unknown = '01890000-0000-7000-8000-000000000000';
+  expect((await debug.call('thread', { threadId: unknown })).error).toMatchObject({ data: { kind: 'notFound' } });
+});
+
+it('DBG-6 answers line by line whatever comes in which pieces, and ends what is no line', async () => {
+  const daemon = await startDaemon(tempFolder());
+  const debug = await connectDebug(socketOf(daemon.info));
+  debug.write('garbage\n{"id":1,"method":"snap');
+  debug.write('shot"}\n{"id":2,"method":"nothing"}\n');
+  await debug.line(({ id }) => id === 2);
+  expect(debug.received.map(({ id }) => id)).toEqual([1, 2]);
+  const closed = once(debug.socket, 'close');
+  debug.write('x'.repeat(100_000));
+  await closed;
+  const next = await connectDebug(socketOf(daemon.info));
+  expect((await next.call('snapshot')).result.daemon.pid).toBe(daemon.info.pid);
+});
+
+it('DBG-7 a listener that does not read is told how many transitions it has missed', async () => {
+  const path = join(tempFolder(), 'debug.sock');
+  let tell: (transition: Transition) => void = () => {};
+  const registry = {
+    onTransition: (listener: typeof tell) => {
+      tell = listener;
+      return () => {};
+    },
+  };
+  const server = await DebugServer.listen(path, { manager: { registry } } as unknown as Inspected);
+  onTestFinished(() => server.close());
+  const debug = await connectDebug(path);
+  await debug.call('tail');
+  const transition = { threadId: 't', atMs: 0, event: 'e', cause: 'c'.repeat(200), from: 'a', to: 'b' };
+  const count = 20_000;
+  debug.socket.pause();
+  for (let seq = 1; seq <= count; seq += 1) tell({ ...transition, seq });
+  debug.socket.resume();
+  const { params } = await debug.line(({ method }) => method === 'dropped');
+  const told = debug.received.filter(({ method }) => method === 'transition').map((line) => line.params.seq);
+  expect(params.dropped).toBeGreaterThan(0);
+  // Those that came are the first ones, without a gap.
+  expect(told).toEqual(Array.from({ length: count - params.dropped }, (_, index) => index + 1));
+});
