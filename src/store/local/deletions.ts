@@ -11,7 +11,7 @@ import type { WriterLock, WriterLocks } from './writer-locks.ts';
 
 /**
  * Removes threads for good. A thread of several files (after reverts) is removed as one: what is going to be removed
- * is written down first, and a crash in between is finished at the next start (SPEC DEL-4). Names go last: an entry
+ * is written down first, and a crash in between is finished at the next start. Names go last: an entry
  * without a thread harms nobody.
  */
 export class Deletions {

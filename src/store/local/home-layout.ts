@@ -39,7 +39,7 @@ export class HomeLayout {
     return join(this.own, 'index.sqlite');
   }
 
-  /** Intents of deletions that touch more than one file; see SPEC DEL-4. */
+  /** Intents of deletions that touch more than one file. */
   get deletions(): string {
     return join(this.own, 'deletions');
   }

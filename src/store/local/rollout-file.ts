@@ -28,7 +28,7 @@ export type RolloutStart =
       readonly size: number;
       /** Ordinal of the next record; null in legacy history. */
       readonly nextOrdinal: number | null;
-      /** The last byte is not a newline: one is written before the next record (SPEC WRITE-5). */
+      /** The last byte is not a newline: one is written before the next record (a torn record must not swallow the next one). */
       readonly isUnterminated: boolean;
     };
 
