@@ -1,6 +1,6 @@
 import { EXIT, usageError, type ExitCode } from './exit-code.ts';
 import { readInvocation, type Command } from './command.ts';
-import { commandHelp, overview } from './help.ts';
+import { commandHelp, groupHelp, overview } from './help.ts';
 import { reportFailure, writeOut } from './output.ts';
 import { daemonCommands } from './commands/daemon-commands.ts';
 import { debugCommands } from './commands/debug-commands.ts';
@@ -24,6 +24,11 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
     if (argv.length === 0 || isHelp(argv[0])) return help(commands, argv.slice(1));
     if (argv[0] === '--version' || argv[0] === '-V') {
       writeOut(`${VERSION}\n`);
+      return EXIT.ok;
+    }
+    const group = groupOf(commands, argv[0] ?? '');
+    if (group.length > 0 && isHelp(argv[1])) {
+      writeOut(groupHelp(group));
       return EXIT.ok;
     }
     const { command, rest } = choose(commands, argv);
@@ -52,9 +57,15 @@ const isHelp = (word: string | undefined): boolean => word === 'help' || word ==
 
 function help(commands: readonly Command[], words: readonly string[]): ExitCode {
   const known = commands.find(({ name }) => name === words.join(' '));
-  writeOut(known === undefined ? overview(commands, VERSION) : commandHelp(known));
+  const group = groupOf(commands, words.join(' '));
+  if (known !== undefined) writeOut(commandHelp(known));
+  else writeOut(group.length > 0 ? groupHelp(group) : overview(commands, VERSION));
   return EXIT.ok;
 }
+
+/** The commands whose name has this word and another one. */
+const groupOf = (commands: readonly Command[], word: string): readonly Command[] =>
+  commands.filter(({ name }) => name.startsWith(`${word} `));
 
 /** The command that the words begin with: the longest name wins. */
 function choose(
@@ -67,7 +78,7 @@ function choose(
     if (command !== undefined) return { command, rest: argv.slice(length) };
   }
   const [word = ''] = argv;
-  const related = commands.filter(({ name }) => name.startsWith(`${word} `)).map(({ name }) => name);
+  const related = groupOf(commands, word).map(({ name }) => name);
   if (related.length > 0) throw usageError(`skein ${word} needs one of: ${related.join(', ')}`);
   throw usageError(`there is no command ${word}; see skein help`);
 }

@@ -16,6 +16,17 @@ export function overview(commands: readonly Command[], version: string): string 
   ].join('\n');
 }
 
+/** The help of a word that several commands begin with, as in `skein thread --help`. */
+export function groupHelp(commands: readonly Command[]): string {
+  const width = Math.max(...commands.map((command) => synopsis(command).length));
+  return [
+    ...commands.map((command) => `  ${synopsis(command).padEnd(width)}  ${command.summary}`),
+    '',
+    'Each takes --help.',
+    '',
+  ].join('\n');
+}
+
 /** The help of one command. */
 export function commandHelp(command: Command): string {
   const options = Object.entries({ ...command.options, ...COMMON_OPTIONS });

@@ -133,6 +133,15 @@ describe('commands about threads', () => {
       expect(stdout).toContain(`usage: skein ${commands[index]}`);
       expect(stdout).toContain('--json');
     }
+    for (const asked of [
+      ['thread', '--help'],
+      ['thread', 'help'],
+      ['help', 'thread'],
+    ]) {
+      const { code, stdout } = await run(...asked);
+      expect(code).toBe(0);
+      expect(stdout.split('\n').filter((line) => line.startsWith('  thread '))).toHaveLength(7);
+    }
     expect((await run('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
