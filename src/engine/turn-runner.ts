@@ -41,6 +41,8 @@ export interface TurnSetup {
   /** What the user's words and the end of the turn survive once acknowledged (D6). */
   readonly durability: Durability;
   readonly tell: (event: TurnEvent) => void;
+  /** Runs work that records something and then tells it, so that nobody looks in between. Default: just runs it. */
+  readonly asOne?: (work: () => Promise<void>) => Promise<void>;
   /** Unix ms. */
   readonly now: () => number;
 }
@@ -110,15 +112,17 @@ export class TurnRunner {
     const itemId = newUuid();
     const begin = beginRecords(this.#identity, settings, this.#startedAtMs, model.contextWindow);
     const said = userRecords(this.#identity, message, itemId, this.#startedAtMs);
-    try {
-      await history.append([...begin, ...said], { durability, onFailure: 'withdraw' });
-    } catch (error) {
-      this.#end();
-      throw error;
-    }
-    accepted();
-    tell({ type: 'turnStarted', turn: { ...this.accepted, startedAt: unixSeconds(this.#startedAtMs) } });
-    this.#tellUserItem(message, itemId, this.#startedAtMs);
+    await this.#asOne(async () => {
+      try {
+        await history.append([...begin, ...said], { durability, onFailure: 'withdraw' });
+      } catch (error) {
+        this.#end();
+        throw error;
+      }
+      accepted();
+      tell({ type: 'turnStarted', turn: { ...this.accepted, startedAt: unixSeconds(this.#startedAtMs) } });
+      this.#tellUserItem(message, itemId, this.#startedAtMs);
+    });
     this.#messages.push(message);
     const failure = await this.#converse();
     return this.#finish(failure);
@@ -174,17 +178,19 @@ export class TurnRunner {
       const { message, accepted, settle, refuse } = next;
       const itemId = newUuid();
       const atMs = this.#setup.now();
-      try {
-        const records = userRecords(this.#identity, message, itemId, atMs);
-        await this.#setup.history.append(records, { durability: this.#setup.durability, onFailure: 'withdraw' });
-      } catch (error) {
-        refuse(error);
-        continue;
-      }
-      accepted();
-      settle(true);
-      this.#tellUserItem(message, itemId, atMs);
-      this.#messages.push(message);
+      await this.#asOne(async () => {
+        try {
+          const records = userRecords(this.#identity, message, itemId, atMs);
+          await this.#setup.history.append(records, { durability: this.#setup.durability, onFailure: 'withdraw' });
+        } catch (error) {
+          refuse(error);
+          return;
+        }
+        accepted();
+        settle(true);
+        this.#tellUserItem(message, itemId, atMs);
+        this.#messages.push(message);
+      });
     }
   }
 
@@ -215,10 +221,12 @@ export class TurnRunner {
       case 'messageCompleted': {
         const completedAtMs = now();
         const startedAtMs = answers.get(event.itemId)?.startedAtMs ?? completedAtMs;
-        await this.#record(agentRecords(this.#identity, event.itemId, event.text, startedAtMs, completedAtMs));
-        const item = agentItem(event.itemId, event.text, startedAtMs, completedAtMs);
-        this.#lastAgentItem = item;
-        tell({ type: 'itemCompleted', turnId, item, completedAtMs });
+        await this.#asOne(async () => {
+          await this.#record(agentRecords(this.#identity, event.itemId, event.text, startedAtMs, completedAtMs));
+          const item = agentItem(event.itemId, event.text, startedAtMs, completedAtMs);
+          this.#lastAgentItem = item;
+          tell({ type: 'itemCompleted', turnId, item, completedAtMs });
+        });
         return;
       }
       case 'completed': {
@@ -267,6 +275,11 @@ export class TurnRunner {
         message: `Saving this thread failed and will be tried again: ${message}`,
       });
     }
+  }
+
+  #asOne(work: () => Promise<void>): Promise<void> {
+    const { asOne } = this.#setup;
+    return asOne === undefined ? work() : asOne(work);
   }
 
   #tellUserItem(message: UserMessage, itemId: string, atMs: number): void {

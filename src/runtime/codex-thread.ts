@@ -12,6 +12,7 @@ import type { ModelClient } from '../engine/model-client.ts';
 import { NO_TOKENS, type TokenUsage, type TurnEvent, type TurnOutcome } from '../engine/turn-events.ts';
 import { TurnRunner, type TurnHistory } from '../engine/turn-runner.ts';
 import type { LiveThread } from '../live/live-thread.ts';
+import { Mutex } from '../store/mutex.ts';
 import type { Durability } from '../store/thread-store.ts';
 import { ThreadActor } from './thread-actor.ts';
 import type { ThreadEvent, ThreadStatus } from './thread-events.ts';
@@ -84,6 +85,8 @@ export class CodexThread {
   #turn: RunningTurn | undefined;
   #tokens: TokenUsage = NO_TOKENS;
   #hasFailed = false;
+  /** Held while something is recorded and told, and while someone takes a look that must fall before or after it. */
+  readonly #recordAndTell = new Mutex();
   #pending = 0;
   #lastActivityMs: number;
 
@@ -246,6 +249,14 @@ export class CodexThread {
     this.#actor.send({ type: 'turn.interrupt', cause });
   }
 
+  /**
+   * Runs work while every item that is recorded has also been told, and none comes to it: whoever reads the thread and
+   * begins to listen in it gets each item exactly once. A running turn waits meanwhile, so the work must be short.
+   */
+  steadily<T>(work: () => Promise<T>): Promise<T> {
+    return this.#recordAndTell.run(work);
+  }
+
   /** Adds raw items to what the model reads. Durable when it returns. */
   async injectItems(items: readonly JsonObject[]): Promise<void> {
     if (items.length === 0) throw invalidRequest('items must not be empty');
@@ -318,6 +329,7 @@ export class CodexThread {
         tokensBefore: this.#tokens,
         durability: this.#params.durability,
         tell: (event) => this.#tellTurn(event),
+        asOne: (work) => this.#recordAndTell.run(work),
         now: this.#params.now,
       });
       let end: () => void = () => {};

@@ -42,7 +42,7 @@ export function refusalOf(
 export function isAllowedHost(host: string | undefined, allowedHosts: readonly string[]): boolean {
   if (host === undefined) return false;
   const name = host.replace(/:\d+$/, '').toLowerCase();
-  return isLoopbackName(name) || allowedHosts.includes(name);
+  return isLoopbackName(name) || allowedHosts.some((allowed) => allowed.toLowerCase() === name);
 }
 
 /** True for `localhost`, `::1` (bracketed or not) and 127.0.0.0/8. */

@@ -27,6 +27,9 @@ export interface Broadcast {
   readonly delta?: { readonly key: string; readonly delta: string; readonly render: (delta: string) => string };
 }
 
+/** A client that has missed news of more threads than this is told so once, not thread by thread. */
+const MAX_NAMED_THREADS = 1_000;
+
 /** One client's connection: who it is, and what is on its way to it. */
 export class Connection {
   readonly id = `conn_${nanoid(10)}`;
@@ -37,6 +40,7 @@ export class Connection {
   readonly #now: () => number;
   #phase: ConnectionPhase = { phase: 'new' };
   #pendingRequests = 0;
+  #isClosed = false;
 
   constructor(sink: OutboundSink, transport: string, now: () => number) {
     this.transport = transport;
@@ -103,13 +107,19 @@ export class Connection {
     return this.#outbound.whenEmpty();
   }
 
+  /** The client is gone; requests of it may still be under way. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** The client is gone. */
   close(): void {
+    this.#isClosed = true;
     this.#outbound.clear();
   }
 
   #missed(threadIds: readonly (string | null)[], dropped: number): readonly string[] {
-    return threadIds.map((threadId) =>
+    return (threadIds.length > MAX_NAMED_THREADS ? [null] : threadIds).map((threadId) =>
       encodeNotification(
         'warning',
         {

@@ -1,14 +1,12 @@
-import { chmod, mkdir, unlink } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createConnection, type AddressInfo } from 'node:net';
-import { dirname } from 'node:path';
+import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { errnoOf, internal } from '../domain/errors.ts';
+import { internal } from '../domain/errors.ts';
 import { refusalOf, type AccessRules } from './access.ts';
 import type { ListenAddress } from './addresses.ts';
 import type { OutboundSink } from './outbound-queue.ts';
+import { listenOnSocketFile } from './socket-file.ts';
 
 /** What comes in over one connection, and how it is ended. */
 export interface Peer {
@@ -32,6 +30,10 @@ export interface ListenerOptions {
   readonly isReady: () => boolean;
   /** A refused client, for the log. */
   readonly onRefused: (reason: string) => void;
+  /** The system could not give a client its connection; others can still come. */
+  readonly onProblem: (message: string, error: unknown) => void;
+  /** How long a client may take for its handshake, ms. Default: 10 s. */
+  readonly handshakeTimeoutMs?: number;
 }
 
 /** A whole message, fragments together; above it the connection ends. */
@@ -39,6 +41,9 @@ const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /** A client that does not finish its handshake in this time is let go (slowloris). */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** The system looks for handshakes that take too long this often in their time. */
+const HANDSHAKE_CHECKS = 4;
 
 /** A half-open connection is found after two silent intervals (F11). */
 const PING_INTERVAL_MS = 20_000;
@@ -51,6 +56,9 @@ const CLOSE_TIMEOUT_MS = 3_000;
 
 /** The daemon goes down; clients may come back. */
 export const CLOSE_GOING_AWAY = 1001;
+
+/** The client has not answered pings. It may come back. */
+export const CLOSE_SILENT = 4408;
 
 /** One address that clients connect to: WebSocket on any path, and the two health paths over plain HTTP. */
 export class Listener {
@@ -65,7 +73,14 @@ export class Listener {
   private constructor(options: ListenerOptions) {
     this.#options = options;
     this.#address = options.address;
-    this.#http = createServer({ headersTimeout: HANDSHAKE_TIMEOUT_MS, requestTimeout: HANDSHAKE_TIMEOUT_MS });
+    const { handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = options;
+    this.#http = createServer({
+      headersTimeout: handshakeTimeoutMs,
+      requestTimeout: handshakeTimeoutMs,
+      connectionsCheckingInterval: handshakeTimeoutMs / HANDSHAKE_CHECKS,
+      // Whether a Host is needed is decided in one place.
+      requireHostHeader: false,
+    });
     this.#http.maxConnections = MAX_CONNECTIONS;
     this.#websockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
     this.#http.on('request', (request, response) => this.#plainRequest(request, response));
@@ -89,10 +104,13 @@ export class Listener {
     clearInterval(this.#heartbeat);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     const ends = [...this.#peers].map(([websocket, peer]) => endPeer(websocket, peer, code, reason));
-    const patience = new AbortController();
-    const timeout = delay(CLOSE_TIMEOUT_MS, undefined, { signal: patience.signal }).catch(() => {});
-    await Promise.race([Promise.all(ends), timeout]);
-    patience.abort();
+    await new Promise<void>((resolve) => {
+      const timeout = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+      void Promise.all(ends).then(() => {
+        clearTimeout(timeout);
+        resolve();
+      });
+    });
     for (const websocket of this.#websockets.clients) websocket.terminate();
     this.#http.closeAllConnections();
     await closed;
@@ -100,14 +118,20 @@ export class Listener {
 
   async #listen(): Promise<void> {
     const { address } = this.#options;
-    if (address.kind === 'unix') await makeWayFor(address.path);
-    await new Promise<void>((resolve, reject) => {
-      this.#http.once('error', (error) => reject(internal(`cannot listen on ${JSON.stringify(address)}`, error)));
-      if (address.kind === 'unix') this.#http.listen(address.path, resolve);
-      else this.#http.listen(address.port, address.host, resolve);
-    });
-    if (address.kind === 'unix') await chmod(address.path, 0o600);
-    else this.#address = { ...address, port: (this.#http.address() as AddressInfo).port };
+    if (address.kind === 'unix') await listenOnSocketFile(this.#http, address.path);
+    else {
+      await new Promise<void>((resolve, reject) => {
+        const failed = (error: Error): void => reject(internal(`cannot listen on ${JSON.stringify(address)}`, error));
+        this.#http.once('error', failed);
+        this.#http.listen(address.port, address.host, () => {
+          this.#http.off('error', failed);
+          resolve();
+        });
+      });
+      this.#address = { ...address, port: (this.#http.address() as AddressInfo).port };
+    }
+    // A connection that cannot be accepted, for want of descriptors mostly, is no reason to end.
+    this.#http.on('error', (error) => this.#options.onProblem('a connection could not be accepted', error));
     this.#heartbeat = setInterval(() => this.#ping(), PING_INTERVAL_MS).unref();
   }
 
@@ -130,8 +154,11 @@ export class Listener {
       const { status, text } = refusal;
       const reason = { 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden' }[status];
       const length = Buffer.byteLength(text);
+      // After an upgrade request nobody else looks after the socket: neither its errors nor its end.
+      socket.on('error', () => socket.destroy());
       socket.end(
         `HTTP/1.1 ${status} ${reason}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: ${length}\r\n\r\n${text}`,
+        () => socket.destroy(),
       );
       return;
     }
@@ -185,10 +212,15 @@ export class Listener {
 
   #ping(): void {
     for (const websocket of this.#websockets.clients) {
-      // Nothing is read from it, so neither is its pong; the system notices if it is gone.
-      if (websocket.isPaused) continue;
-      if (!this.#alive.delete(websocket)) websocket.terminate();
-      else websocket.ping();
+      // A client that reads nothing now is slow, not gone: what it may cost is bounded. Of one that is not read from
+      // no pong can come. Should its machine be gone, the system notices that what is on its way does not arrive.
+      if (websocket.isPaused || websocket.bufferedAmount > 0) this.#alive.add(websocket);
+      else if (this.#alive.delete(websocket)) websocket.ping();
+      else {
+        // Should it still be there, it learns why.
+        websocket.close(CLOSE_SILENT, 'no answer to pings');
+        websocket.terminate();
+      }
     }
   }
 }
@@ -206,23 +238,4 @@ async function endPeer(websocket: WebSocket, peer: Peer, code: number, reason: s
 function respond(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status, { 'content-type': 'text/plain', 'content-length': Buffer.byteLength(text) });
   response.end(text);
-}
-
-/** A folder for the socket, closed to others; and no socket of a daemon that is gone. */
-async function makeWayFor(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const isAnswered = await new Promise<boolean>((resolve) => {
-    const probe = createConnection(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
-  if (isAnswered) throw internal(`another process listens on ${path}`);
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw internal(`cannot replace ${path}`, error);
-  }
 }

@@ -31,20 +31,44 @@ export interface OutboundLimits {
 
 export const DEFAULT_OUTBOUND_LIMITS: OutboundLimits = { inFlightBytes: 1024 * 1024, queuedBytes: 16 * 1024 * 1024 };
 
+/** Parts melt together up to this size: a frame that any client takes. */
+const MAX_MERGED_BYTES = 256 * 1024;
+
+/** Entries already sent that may stand before the others, before the array is cut. */
+const MAX_SENT_ENTRIES = 1_024;
+
+/** What waits, with what it will take. */
+type Entry =
+  | { readonly kind: 'text'; readonly text: string; readonly bytes: number }
+  | {
+      readonly kind: 'delta';
+      readonly key: string;
+      readonly render: (delta: string) => string;
+      delta: string;
+      bytes: number;
+    }
+  /** The place of the first message that was dropped: there the client is told. */
+  | { readonly kind: 'notice'; readonly bytes: 0 };
+
 /**
  * The messages to one client, in order, bounded in bytes (D11, F8). While the client keeps up, messages pass straight
- * through. When it does not, they wait here; deltas of one message melt together; beyond the bound news are dropped,
- * and when the client reads again it is told for which threads, so that it can resume them.
+ * through. When it does not, they wait here, and deltas of one message melt together. Beyond the bound news are
+ * dropped: of a thread that has lost some, all, until the client has been told for which threads that is so. So what
+ * it gets of a thread is whole up to the notice, and goes on after it.
  */
 export class OutboundQueue {
   readonly #sink: OutboundSink;
   readonly #limits: OutboundLimits;
   readonly #resync: (threadIds: readonly (string | null)[], dropped: number) => readonly string[];
-  #waiting: Outbound[] = [];
+  #entries: (Entry | undefined)[] = [];
+  /** Entries before this one have been sent: taking them off one by one would move all others each time. */
+  #first = 0;
   #waitingBytes = 0;
-  #droppedOf = new Set<string | null>();
-  #droppedCount = 0;
+  /** Threads that have lost news and whose client does not know it yet. */
+  readonly #missed = new Set<string | null>();
+  #missedCount = 0;
   #totalDropped = 0;
+  #isClosed = false;
   #whenEmpty: (() => void)[] = [];
 
   /** @param resync the messages that tell a client what it has missed */
@@ -74,48 +98,73 @@ export class OutboundQueue {
   }
 
   push(message: Outbound): void {
-    if (this.#waiting.length === 0 && this.#sink.bufferedAmount < this.#limits.inFlightBytes) {
+    if (this.#isClosed) return;
+    if (this.#isEmpty && this.#sink.bufferedAmount < this.#limits.inFlightBytes) {
       this.#send(message.text);
       return;
     }
-    const merged = this.#merge(message);
-    if (merged) return;
-    const bytes = Buffer.byteLength(message.text);
-    if (message.kind !== 'must' && this.#waitingBytes + bytes > this.#limits.queuedBytes) {
-      this.#droppedOf.add(message.threadId);
-      this.#droppedCount += 1;
-      this.#totalDropped += 1;
+    if (message.kind === 'must') {
+      this.#wait({ kind: 'text', text: message.text, bytes: Buffer.byteLength(message.text) });
       return;
     }
-    this.#waiting.push(message);
-    this.#waitingBytes += bytes;
+    if (this.#missed.has(message.threadId)) this.#drop(message.threadId);
+    else if (!this.#merge(message)) this.#waitOrDrop(message);
   }
 
   /** Resolves when nothing waits here any more: the socket has the rest, or the client is gone. */
   whenEmpty(): Promise<void> {
-    if (this.#waiting.length === 0) return Promise.resolve();
+    if (this.#isEmpty) return Promise.resolve();
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 
-  /** Lets go of everything: the client is gone. */
+  /** Lets go of everything, now and from now on: the client is gone. */
   clear(): void {
-    this.#waiting = [];
+    this.#isClosed = true;
+    this.#entries = [];
+    this.#first = 0;
     this.#waitingBytes = 0;
+    this.#missed.clear();
     this.#emptied();
+  }
+
+  get #isEmpty(): boolean {
+    return this.#first === this.#entries.length;
   }
 
   #emptied(): void {
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
 
+  #wait(entry: Entry): void {
+    this.#entries.push(entry);
+    this.#waitingBytes += entry.bytes;
+  }
+
+  #waitOrDrop(message: Exclude<Outbound, { kind: 'must' }>): void {
+    const bytes = Buffer.byteLength(message.text);
+    if (this.#waitingBytes + bytes > this.#limits.queuedBytes) this.#drop(message.threadId);
+    else if (message.kind === 'news') this.#wait({ kind: 'text', text: message.text, bytes });
+    else {
+      const { key, delta, render } = message;
+      this.#wait({ kind: 'delta', key, delta, render, bytes });
+    }
+  }
+
+  #drop(threadId: string | null): void {
+    if (this.#missedCount === 0) this.#wait({ kind: 'notice', bytes: 0 });
+    this.#missed.add(threadId);
+    this.#missedCount += 1;
+    this.#totalDropped += 1;
+  }
+
   #merge(message: Outbound): boolean {
-    const last = this.#waiting.at(-1);
+    const last = this.#entries.at(-1);
     if (message.kind !== 'delta' || last?.kind !== 'delta' || last.key !== message.key) return false;
-    const delta = last.delta + message.delta;
-    const merged = { ...last, delta, text: last.render(delta) };
-    const grown = Buffer.byteLength(message.delta);
-    if (this.#waitingBytes + grown > this.#limits.queuedBytes) return false;
-    this.#waiting[this.#waiting.length - 1] = merged;
+    // As it will stand in JSON, without its quotation marks.
+    const grown = Buffer.byteLength(JSON.stringify(message.delta)) - 2;
+    if (last.bytes + grown > MAX_MERGED_BYTES || this.#waitingBytes + grown > this.#limits.queuedBytes) return false;
+    last.delta += message.delta;
+    last.bytes += grown;
     this.#waitingBytes += grown;
     return true;
   }
@@ -125,22 +174,31 @@ export class OutboundQueue {
   }
 
   #drain(): void {
-    while (this.#waiting.length > 0 && this.#sink.bufferedAmount < this.#limits.inFlightBytes) {
-      const next = this.#waiting.shift();
-      if (next === undefined) break;
-      this.#waitingBytes = this.#waiting.length === 0 ? 0 : this.#waitingBytes - Buffer.byteLength(next.text);
-      this.#send(next.text);
+    while (!this.#isEmpty && this.#sink.bufferedAmount < this.#limits.inFlightBytes) {
+      const next = this.#next();
+      if (next === undefined) continue;
+      if (next.kind === 'notice') this.#tellMissed();
+      else this.#send(next.kind === 'text' ? next.text : next.render(next.delta));
     }
-    if (this.#waiting.length > 0) return;
-    this.#tellDropped();
-    this.#emptied();
+    if (this.#isEmpty) this.#emptied();
   }
 
-  #tellDropped(): void {
-    if (this.#droppedCount === 0) return;
-    const told = this.#resync([...this.#droppedOf], this.#droppedCount);
-    this.#droppedOf = new Set();
-    this.#droppedCount = 0;
+  #next(): Entry | undefined {
+    const next = this.#entries[this.#first];
+    this.#entries[this.#first] = undefined;
+    this.#first += 1;
+    this.#waitingBytes -= next?.bytes ?? 0;
+    if (this.#isEmpty || this.#first > Math.max(MAX_SENT_ENTRIES, this.#entries.length / 2)) {
+      this.#entries = this.#entries.slice(this.#first);
+      this.#first = 0;
+    }
+    return next;
+  }
+
+  #tellMissed(): void {
+    const told = this.#resync([...this.#missed], this.#missedCount);
+    this.#missed.clear();
+    this.#missedCount = 0;
     for (const text of told) this.#send(text);
   }
 }

@@ -1,14 +1,12 @@
 import type { z } from 'zod';
 import type { ThreadManager } from '../runtime/thread-manager.ts';
 import type { ClientIdentity, Connection } from './connection.ts';
-import type { IdleUnloader } from './idle-unloader.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 /** What handlers work with. */
 export interface Services {
   readonly manager: ThreadManager;
   readonly subscriptions: Subscriptions;
-  readonly unloader: IdleUnloader;
   readonly server: ServerIdentity;
 }
 

@@ -45,12 +45,20 @@ export class SkeinServer {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     const { manager, identity, log } = options;
-    this.#unloader = new IdleUnloader(manager, options.unloadDelayMs, this.#now, (message) => log.problem(message));
-    this.#subscriptions = new Subscriptions((threadId) => this.#unloader.abandoned(threadId));
-    this.#unloader.attach(this.#subscriptions);
-    const services = { manager, subscriptions: this.#subscriptions, unloader: this.#unloader, server: identity };
+    this.#subscriptions = new Subscriptions({
+      onWanted: (threadId) => this.#unloader.wanted(threadId),
+      onAbandoned: (threadId) => this.#unloader.abandoned(threadId),
+    });
+    this.#unloader = new IdleUnloader({
+      manager,
+      delayMs: options.unloadDelayMs,
+      now: this.#now,
+      isWanted: (threadId) => this.#subscriptions.isWanted(threadId),
+      onProblem: (message) => log.problem(message),
+    });
+    const services = { manager, subscriptions: this.#subscriptions, server: identity };
     this.#dispatcher = new Dispatcher(services, log);
-    this.#stopHearing = manager.onEvent((threadId, event) => this.#tell(threadId, event));
+    this.#stopHearing = manager.onEvent((threadId, event) => this.#hear(threadId, event));
   }
 
   get connections(): readonly Connection[] {
@@ -69,6 +77,7 @@ export class SkeinServer {
       access,
       isReady,
       onRefused: (reason) => log.info(`refused a connection: ${reason}`),
+      onProblem: (message, error) => log.problem(message, error),
       onConnect: (sink, transport) => this.#connected(sink, transport),
     });
     this.#listeners.push(listener);
@@ -91,10 +100,20 @@ export class SkeinServer {
       whenSent: () => connection.whenSent(),
       onClose: () => {
         this.#connections.delete(connection);
-        this.#subscriptions.removeConnection(connection);
         connection.close();
+        this.#subscriptions.removeConnection(connection);
       },
     };
+  }
+
+  #hear(threadId: ThreadId, event: ManagerEvent): void {
+    this.#tell(threadId, event);
+    if (event.type === 'threadArchived' || event.type === 'threadDeleted' || event.type === 'threadClosed') {
+      this.#subscriptions.removeThread(threadId);
+    } else if (event.type === 'threadStarted' || event.type === 'statusChanged') {
+      // Loaded by someone who did not stay, or done with a turn that nobody watches.
+      if (!this.#subscriptions.isWanted(threadId)) this.#unloader.abandoned(threadId);
+    }
   }
 
   /** Tells those who are to hear of an event. Encoded once, however many they are. */
@@ -102,6 +121,8 @@ export class SkeinServer {
     const watchers = this.#subscriptions.watchersOf(threadId);
     if (event.type === 'agentMessageDelta' && watchers.size === 0) return;
     const { method, params, audience } = notificationOf(threadId, event, this.#options.manager.find(threadId));
+    const audienceOf = audience === 'everyone' ? this.#connections : watchers;
+    if (audienceOf.size === 0) return;
     const emittedAtMs = this.#now();
     const broadcast: Broadcast = {
       method,
@@ -117,6 +138,6 @@ export class SkeinServer {
           }
         : {}),
     };
-    for (const connection of audience === 'everyone' ? this.#connections : watchers) connection.broadcast(broadcast);
+    for (const connection of audienceOf) connection.broadcast(broadcast);
   }
 }

@@ -38,6 +38,35 @@ export async function readAllTurns(manager: ThreadManager, threadId: ThreadId): 
   }
 }
 
+/** Turns read at once while a running turn waits for it. */
+const NEWEST_TURNS_PER_PAGE = 4;
+
+/** All turns of a thread, given those that were read a moment ago: only the newest can have changed since. */
+export async function withNewestTurns(
+  manager: ThreadManager,
+  threadId: ThreadId,
+  known: readonly Turn[],
+): Promise<readonly Turn[]> {
+  const newest: Turn[] = [];
+  let cursor: string | undefined;
+  for (;;) {
+    const page = await readTurns(manager, {
+      threadId,
+      limit: NEWEST_TURNS_PER_PAGE,
+      direction: 'desc',
+      itemsView: 'full',
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    for (const turn of page.data) {
+      const index = known.findLastIndex(({ id, status }) => id === turn.id && status !== 'inProgress');
+      if (index >= 0) return [...known.slice(0, index + 1), ...newest.toReversed()];
+      newest.push(turn);
+    }
+    if (page.nextCursor === null) return newest.toReversed();
+    cursor = page.nextCursor;
+  }
+}
+
 /** Cursors from which a client reads a paginated history backwards; null where there is nothing, or legacy history. */
 export async function backwardsCursors(
   manager: ThreadManager,

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { invalidRequest, unsupported } from '../../domain/errors.ts';
 import { parseThreadId, type ThreadId } from '../../domain/ids.ts';
 import type { JsonObject } from '../../domain/json.ts';
@@ -15,7 +16,7 @@ import type { ForkSnapshot } from '../../runtime/fork.ts';
 import type { SettingsOverrides } from '../../runtime/thread-start.ts';
 import { method, type Method, type Request, type Services } from '../request.ts';
 import { runtimeViewOf } from '../runtime-view.ts';
-import { backwardsCursors, deprecationNotice, readAllTurns, readTurns } from './history-answers.ts';
+import { backwardsCursors, deprecationNotice, readAllTurns, readTurns, withNewestTurns } from './history-answers.ts';
 
 const DEFAULT_TURNS_PAGE = 25;
 
@@ -69,40 +70,55 @@ const start = method(
 );
 
 const resume = method(threadResume, async (params, request, services) => {
-  const { manager, subscriptions } = services;
   const thread = await resumed(params, request, services);
+  await services.subscriptions.expecting(thread.id, () => attach(thread, params, request, services));
+});
+
+/** Shows a client a thread and makes it a watcher, without anything missing or double in between. */
+async function attach(
+  thread: CodexThread,
+  params: z.infer<typeof threadResume>,
+  request: Request,
+  { manager, subscriptions }: Services,
+): Promise<void> {
+  const { id } = thread;
   const withTurns = params.excludeTurns !== true;
-  const isPaginated = thread.described.historyMode === 'paginated';
-  if (withTurns && isPaginated && thread.isStored) {
+  if (withTurns && thread.described.historyMode === 'paginated' && thread.isStored) {
     request.connection.notify('deprecationNotice', deprecationNotice('use `excludeTurns: true`'));
   }
-  const isReadable = thread.isStored;
-  const turns = withTurns && isReadable ? await readAllTurns(manager, thread.id) : [];
-  const page = params.initialTurnsPage;
-  const initialTurnsPage =
-    page === null || page === undefined || !isReadable
-      ? null
-      : await readTurns(manager, {
-          threadId: thread.id,
-          limit: Math.max(1, page.limit ?? DEFAULT_TURNS_PAGE),
-          direction: page.sortDirection ?? 'desc',
-          itemsView: page.itemsView ?? 'summary',
-        });
-  const cursors = isReadable
-    ? await backwardsCursors(manager, thread.described)
-    : { turnsBackwardsCursor: null, itemsBackwardsCursor: null };
-  const described = await manager.readThread(thread.id);
-  // From here on nothing waits: what happens after this snapshot reaches the client after the answer.
-  subscriptions.add(thread.id, request.connection);
-  request.answer({
-    thread: threadView(described, runtimeViewOf(thread), turns),
-    ...settingsView(thread.settings),
-    collaborationMode: collaborationView(thread.settings),
-    initialTurnsPage,
-    ...cursors,
+  // A long history is read while the thread goes on; only its end is read again when it stands still.
+  const early = withTurns && thread.isStored ? await readAllTurns(manager, id) : [];
+  await thread.steadily(async () => {
+    const isReadable = thread.isStored;
+    const turns = withTurns && isReadable ? await withNewestTurns(manager, id, early) : [];
+    const page = params.initialTurnsPage;
+    const initialTurnsPage =
+      page === null || page === undefined || !isReadable
+        ? null
+        : await readTurns(manager, {
+            threadId: id,
+            limit: Math.max(1, page.limit ?? DEFAULT_TURNS_PAGE),
+            direction: page.sortDirection ?? 'desc',
+            itemsView: page.itemsView ?? 'summary',
+          });
+    const cursors = isReadable ? await backwardsCursors(manager, thread.described) : NO_CURSORS;
+    const described = await manager.readThread(id);
+    if (manager.find(id) !== thread) {
+      throw invalidRequest(`thread ${id} is closing; retry thread/resume after the thread is closed`);
+    }
+    subscriptions.add(id, request.connection);
+    request.answer({
+      thread: threadView(described, runtimeViewOf(thread), turns),
+      ...settingsView(thread.settings),
+      collaborationMode: collaborationView(thread.settings),
+      initialTurnsPage,
+      ...cursors,
+    });
+    request.connection.notify('thread/goal/cleared', { threadId: id });
   });
-  request.connection.notify('thread/goal/cleared', { threadId: thread.id });
-});
+}
+
+const NO_CURSORS = { turnsBackwardsCursor: null, itemsBackwardsCursor: null };
 
 async function resumed(
   params: {
@@ -204,9 +220,11 @@ function snapshotOf(lastTurnId: string | null | undefined, beforeTurnId: string 
 const revert = method(threadRevert, async ({ threadId, beforeTurnId }, request, { manager, subscriptions }) => {
   const id = parseThreadId(threadId);
   await manager.revertThread(id, beforeTurnId, request.cause, async (thread) => {
-    const cursors = await backwardsCursors(manager, thread.described);
-    subscriptions.add(id, request.connection);
-    request.answer({ thread: threadView(thread.described, runtimeViewOf(thread)), ...cursors });
+    await thread.steadily(async () => {
+      const cursors = await backwardsCursors(manager, thread.described);
+      subscriptions.add(id, request.connection);
+      request.answer({ thread: threadView(thread.described, runtimeViewOf(thread)), ...cursors });
+    });
   });
 });
 

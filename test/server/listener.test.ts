@@ -1,0 +1,265 @@
+import { once } from 'node:events';
+import { existsSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { WebSocket } from 'ws';
+import { Listener, type ListenerOptions, type Peer } from '../../src/server/listener.ts';
+import type { OutboundSink } from '../../src/server/outbound-queue.ts';
+import { rawConnection, rawRequest, UPGRADE, type RawAddress } from '../support/raw-http.ts';
+import { tempFolder } from '../support/temp-home.ts';
+
+/** A listener with nobody behind it, and what came in. */
+interface Opened {
+  readonly listener: Listener;
+  readonly port: number;
+  readonly texts: readonly string[];
+  readonly sinks: readonly OutboundSink[];
+  /** Connections that were let in and have not ended. */
+  readonly open: () => number;
+}
+
+async function open(options: Partial<ListenerOptions> = {}, peer: Partial<Peer> = {}): Promise<Opened> {
+  const texts: string[] = [];
+  const sinks: OutboundSink[] = [];
+  let count = 0;
+  const listener = await Listener.open({
+    address: { kind: 'ws', host: '127.0.0.1', port: 0 },
+    access: { token: null, allowedOrigins: [], allowedHosts: [] },
+    isReady: () => true,
+    onRefused: () => {},
+    onProblem: () => {},
+    onConnect: (sink) => {
+      count += 1;
+      sinks.push(sink);
+      return {
+        onText: (text) => texts.push(text),
+        canTakeMore: () => true,
+        whenSent: () => Promise.resolve(),
+        onClose: () => (count -= 1),
+        ...peer,
+      };
+    },
+    ...options,
+  });
+  onTestFinished(() => listener.close(1001, 'the test ends'));
+  const { address } = listener;
+  return { listener, port: address.kind === 'ws' ? address.port : 0, texts, sinks, open: () => count };
+}
+
+async function client(port: number, path = '/'): Promise<WebSocket> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`);
+  onTestFinished(async () => {
+    if (socket.readyState === WebSocket.CLOSED) return;
+    const closed = once(socket, 'close');
+    socket.terminate();
+    await closed;
+  });
+  await once(socket, 'open');
+  return socket;
+}
+
+const closeOf = async (socket: WebSocket): Promise<readonly [number, string]> => {
+  const [code, reason] = await once(socket, 'close');
+  return [code, String(reason)];
+};
+
+/** A handshake by hand, for a client that then does what it likes. */
+async function rawClient(address: RawAddress) {
+  const socket = await rawConnection(address);
+  const lines = Object.entries({ host: 'localhost', ...UPGRADE }).map(([name, value]) => `${name}: ${value}`);
+  socket.write(['GET / HTTP/1.1', ...lines, '', ''].join('\r\n'));
+  await once(socket, 'readable');
+  expect(String(socket.read())).toContain('101 Switching Protocols');
+  return socket;
+}
+
+it('CONN-1 text messages come in whole on any path, in fragments too; binary ones are no messages', async () => {
+  const { port, texts } = await open();
+  const socket = await client(port, '/any/path?at=all');
+  expect(socket.extensions).toBe('');
+  socket.send('{"a":');
+  socket.send('fr', { fin: false });
+  socket.send('ag', { fin: false });
+  socket.send('ments ☃', { fin: true });
+  socket.send(Buffer.from('{"id":1,"method":"initialize"}'), { binary: true });
+  socket.send('last');
+  await vi.waitFor(() => expect(texts.at(-1)).toBe('last'));
+  expect(texts).toEqual(['{"a":', 'fragments ☃', 'last']);
+});
+
+it('CONN-2 a message of more than 64 MiB ends the connection with code 1009, before it has come', async () => {
+  const { port, open: count } = await open();
+  const socket = await rawClient(port);
+  const header = Buffer.alloc(14);
+  header[0] = 0x81;
+  header[1] = 0x80 | 127;
+  header.writeBigUInt64BE(BigInt(64 * 1024 * 1024 + 1), 2);
+  socket.write(header);
+  const [frame] = await once(socket, 'data');
+  expect([frame[0], frame.readUInt16BE(2)]).toEqual([0x88, 1009]);
+  socket.destroy();
+  await vi.waitFor(() => expect(count()).toBe(0));
+});
+
+it('CONN-3 a client that answers no pings is let go after two intervals and told why; one that reads nothing is not', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { port, sinks, open: count } = await open();
+  const silent = await rawClient(port);
+  const [answering, stalled] = [await client(port), await rawClient(port)];
+  stalled.pause();
+  // More than the system takes for a client that reads nothing.
+  sinks.at(-1)?.send('x'.repeat(32 * 1024 * 1024), () => {});
+  expect(sinks.at(-1)?.bufferedAmount).toBeGreaterThan(0);
+  const pinged = once(answering, 'ping');
+  const frames: Buffer[] = [];
+  silent.on('data', (chunk: Buffer) => frames.push(chunk));
+  vi.advanceTimersByTime(20_000);
+  await pinged;
+  // The answer to the ping has come in when what the client says after it has.
+  answering.ping();
+  await once(answering, 'pong');
+  expect(count()).toBe(3);
+  const gone = once(silent, 'end');
+  vi.advanceTimersByTime(20_000);
+  await gone;
+  const received = Buffer.concat(frames);
+  const close = received.subarray(received.indexOf(0x88));
+  expect([close.readUInt16BE(2), close.toString('utf8', 4)]).toEqual([4408, 'no answer to pings']);
+  expect(count()).toBe(2);
+});
+
+it('CONN-4 a client that says nothing, or half a request, is let go in time', async () => {
+  const { port } = await open({ handshakeTimeoutMs: 100 });
+  const [nothing, half] = [await rawConnection(port), await rawConnection(port)];
+  half.write('GET / HTTP/1.1\r\nhost: loc');
+  await Promise.all([nothing, half].map((socket) => once(socket.resume(), 'end')));
+  expect((await rawRequest(port, 'GET', '/healthz', { host: 'localhost' })).status).toBe(200);
+});
+
+it('CONN-5 a refused client does not keep its connection, nor the listener from closing', async () => {
+  const { listener, port } = await open({ access: { token: 'x', allowedOrigins: [], allowedHosts: [] } });
+  const refused = await rawConnection(port);
+  const lines = Object.entries({ host: 'localhost', ...UPGRADE }).map(([name, value]) => `${name}: ${value}`);
+  refused.write(['GET / HTTP/1.1', ...lines, '', ''].join('\r\n'));
+  refused.resume();
+  await once(refused, 'end');
+  // Its own side stays open.
+  expect(refused.writable).toBe(true);
+  await listener.close(1001, 'gone');
+});
+
+it('CONN-6 a refused client that breaks its connection off harms nobody', async () => {
+  const { port } = await open({ access: { token: 'x', allowedOrigins: [], allowedHosts: [] } });
+  const lines = Object.entries({ host: 'localhost', ...UPGRADE }).map(([name, value]) => `${name}: ${value}`);
+  for (let index = 0; index < 50; index += 1) {
+    const socket = await rawConnection(port);
+    socket.write(['GET / HTTP/1.1', ...lines, '', ''].join('\r\n'));
+    socket.resetAndDestroy();
+  }
+  // An error that nobody hears would have ended this process.
+  expect((await rawRequest(port, 'GET', '/healthz', { host: 'localhost' })).status).toBe(200);
+});
+
+it('CONN-7 a Unix socket and the folder made for it are the owner’s alone, whatever the umask', async () => {
+  const before = process.umask(0);
+  onTestFinished(() => void process.umask(before));
+  const path = join(tempFolder(), 'made', 'for', 'it.sock');
+  const { listener } = await open({ address: { kind: 'unix', path } });
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(statSync(dirname(path)).mode & 0o777).toBe(0o700);
+  expect(process.umask()).toBe(0);
+  await listener.close(1001, 'gone');
+  expect(existsSync(path)).toBe(false);
+});
+
+it('CONN-8 only the socket of a process that is gone makes way for a new one', async () => {
+  const folder = tempFolder();
+  const [file, link, directory, taken] = ['file', 'link', 'directory', 'taken'].map((name) => join(folder, name));
+  writeFileSync(file ?? '', 'precious');
+  symlinkSync(file ?? '', link ?? '');
+  mkdirSync(directory ?? '');
+  for (const path of [file, link, directory]) {
+    await expect(open({ address: { kind: 'unix', path: path ?? '' } })).rejects.toMatchObject({
+      code: 'invalidRequest',
+      message: expect.stringContaining('something that is no socket lies there'),
+    });
+  }
+  expect(readFileSync(file ?? '', 'utf8')).toBe('precious');
+  const first = await open({ address: { kind: 'unix', path: taken ?? '' } });
+  await expect(open({ address: { kind: 'unix', path: taken ?? '' } })).rejects.toThrow('another process listens');
+  expect((await rawRequest(taken ?? '', 'GET', '/healthz', {})).status).toBe(200);
+  await first.listener.close(1001, 'gone');
+  await leaveSocketBehind(taken ?? '');
+  await open({ address: { kind: 'unix', path: taken ?? '' } });
+  expect((await rawRequest(taken ?? '', 'GET', '/healthz', {})).status).toBe(200);
+});
+
+it('CONN-9 clients have what was sent to them, and the reason, before the listener is gone', async () => {
+  let sent: () => void = () => {};
+  const whenSent = new Promise<void>((resolve) => (sent = resolve));
+  const { listener, port, sinks } = await open({}, { whenSent: () => whenSent });
+  const socket = await client(port);
+  const texts: string[] = [];
+  socket.on('message', (data: Buffer) => texts.push(data.toString('utf8')));
+  const closed = closeOf(socket);
+  const gone = listener.close(1001, 'good bye');
+  sinks[0]?.send('the last word', sent);
+  expect(await closed).toEqual([1001, 'good bye']);
+  expect(texts).toEqual(['the last word']);
+  await gone;
+  await expect(client(port)).rejects.toThrow('ECONNREFUSED');
+});
+
+it('CONN-10 a client that does not read holds up the end of the listener for some seconds at most', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { listener, port, open: count } = await open({}, { whenSent: () => new Promise(() => {}) });
+  await client(port);
+  const gone = listener.close(1001, 'good bye');
+  await vi.advanceTimersByTimeAsync(3_000);
+  await gone;
+  expect(count()).toBe(0);
+});
+
+it('CONN-11 nothing is read from a client while too much is on its way to it', async () => {
+  let isFull = true;
+  const { port, texts, sinks } = await open({}, { canTakeMore: () => !isFull });
+  const socket = await client(port);
+  socket.send('one');
+  await vi.waitFor(() => expect(texts).toHaveLength(1));
+  const more = 'x'.repeat(100_000);
+  for (let index = 0; index < 100; index += 1) socket.send(more);
+  await vi.waitFor(() => expect(socket.bufferedAmount).toBeGreaterThan(0));
+  const read = texts.length;
+  expect(read).toBeLessThan(100);
+  isFull = false;
+  sinks[0]?.send('some of it has left', () => {});
+  await vi.waitFor(() => expect(texts).toHaveLength(101));
+});
+
+it('CONN-12 connections that come and break off leave nothing behind', async () => {
+  const { port, open: count } = await open();
+  const handles = (): number => process.getActiveResourcesInfo().length;
+  const before = handles();
+  for (let round = 0; round < 10; round += 1) {
+    const sockets = await Promise.all(Array.from({ length: 50 }, () => client(port)));
+    for (const [index, socket] of sockets.entries()) {
+      if (index % 2 === 0) socket.terminate();
+      else socket.close();
+    }
+    await vi.waitFor(() => expect(count()).toBe(0));
+  }
+  await vi.waitFor(() => expect(handles()).toBeLessThanOrEqual(before));
+});
+
+/** What a killed process leaves: a socket that nobody answers on. */
+async function leaveSocketBehind(path: string): Promise<void> {
+  const server = createServer();
+  server.listen(`${path}.tmp`);
+  await once(server, 'listening');
+  linkSync(`${path}.tmp`, path);
+  server.close();
+  await once(server, 'close');
+}
