@@ -11,13 +11,16 @@ const TURNS_PER_PAGE = 200;
 
 /** A page of turns in which only the turn that runs now is in progress: any other without an end was cut off. */
 export async function readTurns(manager: ThreadManager, params: ListTurns): Promise<Page<Turn>> {
+  const activeTurnId = (): string | null | undefined => manager.find(params.threadId)?.activeTurnId;
+  // A turn may end, or begin, while the page is read.
+  const before = activeTurnId();
   const page = await manager.store.listTurns(params);
-  const active = manager.find(params.threadId)?.activeTurnId ?? null;
+  const active = [before, activeTurnId()];
   return { ...page, data: page.data.map((turn) => asItIs(turn, active)) };
 }
 
-function asItIs(turn: Turn, activeTurnId: string | null): Turn {
-  return turn.status === 'inProgress' && turn.id !== activeTurnId ? { ...turn, status: 'interrupted' } : turn;
+function asItIs(turn: Turn, active: readonly (string | null | undefined)[]): Turn {
+  return turn.status === 'inProgress' && !active.includes(turn.id) ? { ...turn, status: 'interrupted' } : turn;
 }
 
 /** All turns of a thread, oldest first. */
