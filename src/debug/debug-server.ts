@@ -1,18 +1,19 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { chmod, rm } from 'node:fs/promises';
-import { internal, invalidRequest, notFound } from '../domain/errors.ts';
+import { once } from 'node:events';
+import { invalidRequest, notFound } from '../domain/errors.ts';
 import { parseThreadId } from '../domain/ids.ts';
 import { isJsonObject, stringMember, type JsonObject } from '../domain/json.ts';
 import { encodeError, encodeResult, parseClientMessage } from '../protocol/envelope.ts';
 import { errorBodyOf } from '../protocol/errors.ts';
 import type { DebugMethod } from '../protocol/debug.ts';
 import type { Transition } from '../runtime/transitions.ts';
+import { listenOnSocketFile } from '../server/socket-file.ts';
 import { describeThreadInDetail, LoopDelay, takeSnapshot, type Inspected } from './snapshot.ts';
 
 /** A longer request is none. */
 const MAX_REQUEST_BYTES = 64 * 1024;
 
-/** What may wait for a listener that does not read; beyond it transitions are dropped and counted. */
+/** What may wait for a client that does not read; beyond it transitions are dropped and counted, and answers wait. */
 const MAX_QUEUED_BYTES = 1024 * 1024;
 
 /** Enough for people and their tools. */
@@ -24,28 +25,22 @@ const MAX_CONNECTIONS = 16;
  */
 export class DebugServer {
   readonly #inspected: Inspected;
-  readonly #path: string;
   readonly #server: Server;
   readonly #sessions = new Set<Session>();
   #delay: LoopDelay | undefined;
 
-  private constructor(path: string, inspected: Inspected) {
-    this.#path = path;
+  private constructor(inspected: Inspected) {
     this.#inspected = inspected;
     this.#server = createServer((socket) => this.#accept(socket));
     this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
-  /** @throws internal if the socket cannot be made */
+  /** @throws internal if the socket cannot be made; invalidRequest if something else lies in its place */
   static async listen(path: string, inspected: Inspected): Promise<DebugServer> {
-    const debug = new DebugServer(path, inspected);
-    // The home's lock is held: a socket that is there belongs to nobody any more.
-    await rm(path, { force: true });
-    await new Promise<void>((resolve, reject) => {
-      debug.#server.once('error', (error) => reject(internal(`cannot listen on ${path}`, error)));
-      debug.#server.listen(path, resolve);
-    });
-    await chmod(path, 0o600);
+    const debug = new DebugServer(inspected);
+    await listenOnSocketFile(debug.#server, path);
+    // A connection that cannot be accepted is nobody's loss but its own.
+    debug.#server.on('error', () => {});
     return debug;
   }
 
@@ -53,7 +48,6 @@ export class DebugServer {
     for (const session of this.#sessions) session.end();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#delay?.close();
-    await rm(this.#path, { force: true });
   }
 
   #accept(socket: Socket): void {
@@ -79,6 +73,7 @@ class Session {
   #queue: Promise<void> = Promise.resolve();
   #stopTail: (() => void) | undefined;
   #dropped = 0;
+  readonly #ended = new AbortController();
 
   constructor(socket: Socket, inspected: Inspected, delay: LoopDelay) {
     this.#socket = socket;
@@ -91,6 +86,7 @@ class Session {
   }
 
   end(): void {
+    this.#ended.abort();
     this.#stopTail?.();
     this.#stopTail = undefined;
     this.#socket.destroy();
@@ -104,7 +100,8 @@ class Session {
       return;
     }
     for (const line of lines) {
-      // Nothing is read while answers wait: whoever asks without end asks no more than it reads.
+      // Nothing is read while answers wait, nor answered while they are not taken: whoever asks without end asks no
+      // more than it reads.
       this.#socket.pause();
       this.#queue = this.#queue.then(() => this.#answer(line));
     }
@@ -114,6 +111,8 @@ class Session {
   async #answer(line: string): Promise<void> {
     const message = parseClientMessage(line);
     if (message.kind !== 'request') return;
+    if (this.#socket.writableLength > MAX_QUEUED_BYTES) await this.#drained();
+    if (this.#ended.signal.aborted) return;
     try {
       const params = isJsonObject(message.params) ? message.params : {};
       this.#send(encodeResult(message.id, await this.#call(message.method, params)));
@@ -136,6 +135,11 @@ class Session {
     }
   }
 
+  /** Resolves when the client has read what waits for it, or is gone. */
+  async #drained(): Promise<void> {
+    await once(this.#socket, 'drain', { signal: this.#ended.signal }).catch(() => {});
+  }
+
   #thread(params: JsonObject): unknown {
     const text = stringMember(params, 'threadId');
     if (text === undefined) throw invalidRequest('thread needs a threadId');
@@ -149,6 +153,8 @@ class Session {
     const text = stringMember(params, 'threadId');
     const only = text === undefined ? undefined : parseThreadId(text);
     this.#stopTail?.();
+    // Nobody would end what a client begins that is gone.
+    if (this.#ended.signal.aborted) return;
     this.#stopTail = this.#inspected.manager.registry.onTransition((transition) => {
       if (only === undefined || transition.threadId === only) this.#tell(transition);
     });

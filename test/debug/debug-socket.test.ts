@@ -1,7 +1,7 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { DebugServer } from '../../src/debug/debug-server.ts';
 import type { Inspected } from '../../src/debug/snapshot.ts';
 import type { Transition } from '../../src/runtime/transitions.ts';
@@ -136,4 +136,79 @@ it('DBG-7 a listener that does not read is told how many transitions it has miss
   expect(params.dropped).toBeGreaterThan(0);
   // Those that came are the first ones, without a gap.
   expect(told).toEqual(Array.from({ length: count - params.dropped }, (_, index) => index + 1));
+});
+
+/** A debug socket over a daemon of which a test plays what it looks at. */
+async function listenOver(inspected: object): Promise<string> {
+  const path = join(tempFolder(), 'debug.sock');
+  const server = await DebugServer.listen(path, inspected as unknown as Inspected);
+  onTestFinished(() => server.close());
+  return path;
+}
+
+it('DBG-8 a client that goes away while its questions are answered leaves no listener behind', async () => {
+  let [listeners, asked]: [number, number] = [0, 0];
+  let release: () => void = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const registry = {
+    onTransition: () => {
+      listeners += 1;
+      return () => (listeners -= 1);
+    },
+  };
+  const store = {
+    inspect: async () => {
+      asked += 1;
+      await held;
+      return {};
+    },
+  };
+  const path = await listenOver({
+    info: {},
+    manager: { registry, store, loaded: [] },
+    server: { connections: [] },
+  });
+  const leaver = await connectDebug(path);
+  leaver.write('{"id":1,"method":"tail"}\n');
+  await leaver.line(({ id }) => id === 1);
+  expect(listeners).toBe(1);
+  leaver.write('{"id":2,"method":"snapshot"}\n{"id":3,"method":"tail"}\n');
+  await vi.waitFor(() => expect(asked).toBe(1));
+  leaver.socket.destroy();
+  await vi.waitFor(() => expect(listeners).toBe(0));
+  release();
+  // Whatever came after the answer has been dealt with when another client is answered.
+  await (await connectDebug(path)).call('snapshot');
+  expect(listeners).toBe(0);
+});
+
+it('DBG-9 a client that asks without reading is answered no more than it reads', async () => {
+  let asked = 0;
+  const big = 'x'.repeat(100_000);
+  const inspect = (): Promise<object> => {
+    asked += 1;
+    return Promise.resolve({ big });
+  };
+  const path = await listenOver({ info: {}, manager: { store: { inspect }, loaded: [] }, server: { connections: [] } });
+  const debug = await connectDebug(path);
+  debug.socket.pause();
+  const count = 500;
+  for (let id = 1; id <= count; id += 1) debug.write(`{"id":${id},"method":"snapshot"}\n`);
+  const other = await connectDebug(path);
+  let before = -1;
+  while (asked !== before) {
+    before = asked;
+    await other.call('thread', {});
+  }
+  expect(asked).toBeLessThan(count / 2);
+  debug.socket.resume();
+  await debug.line(({ id }) => id === count);
+  expect(debug.received.map(({ id }) => id)).toEqual(Array.from({ length: count }, (_, index) => index + 1));
+});
+
+it('DBG-10 something else in the place of the socket is left alone', async () => {
+  const path = join(tempFolder(), 'debug.sock');
+  writeFileSync(path, 'precious');
+  await expect(DebugServer.listen(path, {} as Inspected)).rejects.toMatchObject({ code: 'invalidRequest' });
+  expect(readFileSync(path, 'utf8')).toBe('precious');
 });
