@@ -1,8 +1,9 @@
+import { lstat } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { internal } from '../domain/errors.ts';
+import { errnoOf, internal } from '../domain/errors.ts';
 import { refusalOf, type AccessRules } from './access.ts';
 import type { ListenAddress } from './addresses.ts';
 import type { OutboundSink } from './outbound-queue.ts';
@@ -32,6 +33,8 @@ export interface ListenerOptions {
   readonly onRefused: (reason: string) => void;
   /** The system could not give a client its connection; others can still come. */
   readonly onProblem: (message: string, error: unknown) => void;
+  /** The file of the Unix socket has gone: nobody can come in here any more, those that have stay. Told once. */
+  readonly onVanished?: () => void;
   /** How long a client may take for its handshake, ms. Default: 10 s. */
   readonly handshakeTimeoutMs?: number;
 }
@@ -47,6 +50,9 @@ const HANDSHAKE_CHECKS = 4;
 
 /** A half-open connection is found after two silent intervals (F11). */
 const PING_INTERVAL_MS = 20_000;
+
+/** A socket file that somebody has removed is missed for this long at most (F27), ms. */
+const SOCKET_CHECK_INTERVAL_MS = 2_500;
 
 /** More sockets than this on one listener are a defect of a client. */
 const MAX_CONNECTIONS = 2_048;
@@ -68,6 +74,7 @@ export class Listener {
   readonly #peers = new Map<WebSocket, Peer>();
   readonly #alive = new WeakSet<WebSocket>();
   #heartbeat: NodeJS.Timeout | undefined;
+  #socketCheck: NodeJS.Timeout | undefined;
   #address: ListenAddress;
 
   private constructor(options: ListenerOptions) {
@@ -102,6 +109,7 @@ export class Listener {
   /** Takes no more clients, ends those there are with a code once they have what was sent to them, and is gone. */
   async close(code: number, reason: string): Promise<void> {
     clearInterval(this.#heartbeat);
+    clearInterval(this.#socketCheck);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     const ends = [...this.#peers].map(([websocket, peer]) => endPeer(websocket, peer, code, reason));
     await new Promise<void>((resolve) => {
@@ -118,8 +126,10 @@ export class Listener {
 
   async #listen(): Promise<void> {
     const { address } = this.#options;
-    if (address.kind === 'unix') await listenOnSocketFile(this.#http, address.path);
-    else {
+    if (address.kind === 'unix') {
+      await listenOnSocketFile(this.#http, address.path);
+      this.#socketCheck = setInterval(() => this.#checkSocket(address.path), SOCKET_CHECK_INTERVAL_MS).unref();
+    } else {
       await new Promise<void>((resolve, reject) => {
         const failed = (error: Error): void => reject(internal(`cannot listen on ${JSON.stringify(address)}`, error));
         this.#http.once('error', failed);
@@ -208,6 +218,16 @@ export class Listener {
       );
     }
     return refusal;
+  }
+
+  #checkSocket(path: string): void {
+    lstat(path, (error) => {
+      if (errnoOf(error) !== 'ENOENT' || !this.#http.listening) return;
+      clearInterval(this.#socketCheck);
+      // Closing removes the file, so it must come before there is another one.
+      this.#http.close();
+      this.#options.onVanished?.();
+    });
   }
 
   #ping(): void {

@@ -3,7 +3,7 @@ import type { ThreadManager } from '../runtime/thread-manager.ts';
 import type { ManagerEvent } from '../runtime/thread-events.ts';
 import type { ThreadId } from '../domain/ids.ts';
 import type { AccessRules } from './access.ts';
-import type { ListenAddress } from './addresses.ts';
+import { formatListenAddress, type ListenAddress } from './addresses.ts';
 import { Connection, type Broadcast } from './connection.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { notificationOf } from './event-notifications.ts';
@@ -40,6 +40,7 @@ export class SkeinServer {
   readonly #dispatcher: Dispatcher;
   readonly #listeners: Listener[] = [];
   readonly #stopHearing: () => void;
+  #isClosed = false;
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -78,14 +79,29 @@ export class SkeinServer {
       isReady,
       onRefused: (reason) => log.info(`refused a connection: ${reason}`),
       onProblem: (message, error) => log.problem(message, error),
+      onVanished: () => void this.#listenAgain(address, access),
       onConnect: (sink, transport) => this.#connected(sink, transport),
     });
-    this.#listeners.push(listener);
+    if (this.#isClosed) await listener.close(CLOSE_GOING_AWAY, 'the daemon has stopped');
+    else this.#listeners.push(listener);
     return listener.address;
+  }
+
+  /** Beside the listener whose socket file somebody has removed: it keeps the clients that it has. */
+  async #listenAgain(address: ListenAddress, access: AccessRules): Promise<void> {
+    const { log } = this.#options;
+    if (this.#isClosed) return;
+    try {
+      await this.listen(address, access);
+      log.problem(`the socket of ${formatListenAddress(address)} had been removed and was made again`);
+    } catch (error) {
+      log.problem(`the socket of ${formatListenAddress(address)} had been removed and could not be made again`, error);
+    }
   }
 
   /** Ends all listeners and connections. */
   async close(reason: string): Promise<void> {
+    this.#isClosed = true;
     this.#unloader.close();
     await Promise.all(this.#listeners.map((listener) => listener.close(CLOSE_GOING_AWAY, reason)));
     this.#stopHearing();

@@ -14,14 +14,19 @@ export interface RunningCodex extends Running {
   connect(options?: RpcClientOptions): Promise<RpcClient>;
 }
 
-/** Runs the app-server of the real Codex on a home, offline, against a scripted model. */
-export async function startCodex(home: string, model: ScriptedModel): Promise<RunningCodex> {
+/** Runs the app-server of the real Codex on a home, offline, against a scripted model. @param settings lines of TOML */
+export async function startCodex(
+  home: string,
+  model: ScriptedModel,
+  settings: readonly string[] = [],
+): Promise<RunningCodex> {
   mkdirSync(home, { recursive: true });
   writeFileSync(
     join(home, 'config.toml'),
     [
       'model = "scripted-model"',
       `model_provider = "${PROVIDER}"`,
+      ...settings,
       `[model_providers.${PROVIDER}]`,
       'name = "scripted"',
       `base_url = "${model.baseUrl}"`,

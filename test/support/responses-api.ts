@@ -2,8 +2,11 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 
+/** An answer that stands still after its first word until it may go on, or a refusal. */
+export type SlowAnswer = { readonly text: string; readonly mayGoOn: Promise<void> } | { readonly refusal: string };
+
 /** What a scripted model answers a request with. */
-export type Script = (lastUserText: string) => string;
+export type Script = (lastUserText: string) => string | SlowAnswer;
 
 /** A model endpoint on loopback that speaks as much of the Responses API as a client needs for plain answers. */
 export interface ScriptedModel {
@@ -26,7 +29,7 @@ export async function startScriptedModel(script: Script = (text) => `you said: $
       }
       const text = lastUserText(JSON.parse(Buffer.concat(chunks).toString('utf8')));
       asked.push(text);
-      stream(response, asked.length, script(text));
+      void stream(response, asked.length, script(text));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -49,7 +52,13 @@ function lastUserText({ input }: ResponsesRequest): string {
   return last?.content?.map(({ text }) => text ?? '').join('') ?? '';
 }
 
-function stream(response: ServerResponse, number: number, text: string): void {
+async function stream(response: ServerResponse, number: number, answer: string | SlowAnswer): Promise<void> {
+  if (typeof answer === 'object' && 'refusal' in answer) {
+    response.writeHead(400, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ error: { message: answer.refusal, type: 'invalid_request_error' } }));
+    return;
+  }
+  const text = typeof answer === 'string' ? answer : answer.text;
   const [responseId, itemId] = [`resp_${number}`, `msg_${number}`];
   const item = { type: 'message', id: itemId, role: 'assistant' };
   const usage = {
@@ -65,7 +74,8 @@ function stream(response: ServerResponse, number: number, text: string): void {
   };
   event('response.created', { response: { id: responseId } });
   event('response.output_item.added', { output_index: 0, item: { ...item, content: [] } });
-  for (const delta of text.split(/(?= )/)) {
+  for (const [index, delta] of text.split(/(?= )/).entries()) {
+    if (index === 1 && typeof answer === 'object') await answer.mayGoOn;
     event('response.output_text.delta', { item_id: itemId, output_index: 0, content_index: 0, delta });
   }
   event('response.output_item.done', { output_index: 0, item: { ...item, content: [{ type: 'output_text', text }] } });

@@ -1,0 +1,177 @@
+import { once } from 'node:events';
+import { existsSync, unlinkSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { daemonFiles } from '../../src/domain/daemon-files.ts';
+import { SKEIN, connected } from '../support/daemon.ts';
+import { GatedStore } from '../support/gated-store.ts';
+import { HandModel } from '../support/hand-model.ts';
+import { start } from '../support/process.ts';
+import { RpcClient } from '../support/rpc-client.ts';
+import { startServer } from '../support/server.ts';
+import { tempFolder } from '../support/temp-home.ts';
+
+it('NOTE-6 a client is not told what it has opted out of, and nothing before it has introduced itself', async () => {
+  const server = await startServer();
+  const [all, some, silent] = [
+    await server.connect(),
+    await server.connect({ optOut: ['item/agentMessage/delta', 'thread/started', 'deprecationNotice', 'no/such'] }),
+    await server.connect({ isInitialized: false }),
+  ];
+  const { thread } = await all.call('thread/start', {});
+  await all.turn(thread.id, 'hello');
+  await some.call('thread/resume', { threadId: thread.id });
+  const before = some.frames.length;
+  await all.turn(thread.id, 'hello again');
+  await some.notification('turn/completed', () => true, before);
+  const of = (client: RpcClient): Set<string> => new Set(client.methods(thread.id));
+  expect(of(all)).toContain('item/agentMessage/delta');
+  expect(of(all)).toContain('thread/started');
+  expect([...of(some)].filter((method) => /delta|started$|deprecation/.test(method))).toEqual([
+    'turn/started',
+    'item/started',
+  ]);
+  expect(await silent.refusal('thread/loaded/list', {})).toMatchObject({ message: 'Not initialized' });
+  expect(silent.notifications).toEqual([]);
+});
+
+it('OUT-9 a client that does not read costs its bound, holds up nobody, and learns what it has missed', async () => {
+  const model = new HandModel();
+  const server = await startServer({ model });
+  const [reader, stalled] = [await server.connect(), await server.connect()];
+  const { thread } = await reader.call('thread/start', {});
+  const threadId = thread.id;
+  await reader.call('turn/start', { threadId, input: [{ type: 'text', text: 'tell me more' }] });
+  await stalled.call('thread/resume', { threadId });
+  const connection = server.server.connections.at(-1);
+  stalled.socket.pause();
+  const call = await model.call();
+  const count = 2_000;
+  const word = `${'x'.repeat(15_999)} `;
+  await call.emit({ type: 'messageStarted', itemId: 'm' });
+  for (let sent = 0; sent < count; sent += 1) {
+    await call.emit({ type: 'messageDelta', itemId: 'm', delta: word });
+    expect(connection?.queuedBytes).toBeLessThan(18 * 1024 * 1024);
+    // Sockets get their turn, as they do between the words of a real model.
+    if (sent % 20 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await call.emit({ type: 'messageCompleted', itemId: 'm', text: 'the whole' });
+  await call.end();
+  await reader.notification('turn/completed');
+  const deltas = (client: RpcClient): number =>
+    client.notifications
+      .filter(({ method }) => method === 'item/agentMessage/delta')
+      .reduce((sum, { params }) => sum + params.delta.length, 0);
+  expect(deltas(reader)).toBe(count * word.length);
+  stalled.socket.resume();
+  const notice = await stalled.notification('warning');
+  expect(notice.params).toMatchObject({ threadId, message: expect.stringContaining('thread/resume') });
+  expect(connection?.droppedMessages).toBeGreaterThan(0);
+  expect(deltas(stalled)).toBeGreaterThan(0);
+  expect(deltas(stalled)).toBeLessThan(count * word.length);
+  // What comes after the notice is not what was missed: that is in the thread.
+  const { thread: resumed } = await stalled.call('thread/resume', { threadId });
+  expect(resumed.turns.at(-1)).toMatchObject({ status: 'completed', items: [{}, { id: 'm', text: 'the whole' }] });
+  await reader.call('turn/start', { threadId, input: [{ type: 'text', text: 'and now' }] });
+  await stalled.notification('turn/started', ({ turn }) => turn.id !== resumed.turns.at(-1).id);
+  const next = await model.call();
+  await next.end();
+});
+
+it('OUT-10 of a flood of requests as many are worked at as may be, the others are refused, and each is answered once', async () => {
+  const store = new GatedStore();
+  const server = await startServer({ store });
+  const client = await server.connect();
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'hello');
+  const held = store.hold();
+  const count = 1_000;
+  const first = client.frames.length;
+  for (let id = 0; id < count; id += 1) {
+    client.send({ id: `flood ${id}`, method: 'thread/turns/list', params: { threadId: thread.id } });
+  }
+  await client.frame('the last refusal', ({ id }) => id === `flood ${count - 1}`);
+  expect(server.server.connections[0]?.pendingRequests).toBe(256);
+  held.release();
+  await client.call('thread/loaded/list', {});
+  const answers = client.frames.slice(first).filter(({ id }) => String(id).startsWith('flood'));
+  expect(new Set(answers.map(({ id }) => id)).size).toBe(count);
+  expect(answers).toHaveLength(count);
+  const refused = answers.filter(({ error }) => error !== undefined);
+  expect(refused).toHaveLength(count - 256);
+  expect(refused[0].error).toMatchObject({ code: -32_001, message: 'Server overloaded; retry later.' });
+});
+
+it('CONN-13 a daemon that runs out of descriptors takes clients again as soon as it has some', async () => {
+  const home = tempFolder();
+  const running = start('bash', [
+    '-c',
+    'ulimit -n 200; exec "$0" "$@"',
+    process.execPath,
+    SKEIN,
+    'run',
+    '--json',
+    '--home',
+    home,
+  ]);
+  const [line] = await running.said(/^\{.*\}\n/m);
+  const { socket: path } = JSON.parse(line) as { readonly socket: string };
+  const sockets: Socket[] = [];
+  onTestFinished(() => sockets.forEach((socket) => socket.destroy()));
+  for (let count = 0; count < 300; count += 1) {
+    const socket = createConnection(path);
+    socket.on('error', () => {});
+    sockets.push(socket);
+  }
+  await vi.waitFor(() => expect(sockets.some(({ closed }) => closed)).toBe(true));
+  for (const socket of sockets) socket.destroy();
+  await vi.waitFor(async () => {
+    await (await RpcClient.connect(`unix://${path}`)).close();
+  });
+  const client = await connected(`unix://${path}`);
+  expect((await client.call('thread/loaded/list', {})).data).toEqual([]);
+  expect(await running.stop()).toBe(0);
+  expect(daemonFiles(home).socket).toBe(path);
+});
+
+it('CONN-14 a socket file that somebody has removed is made again, and those who had come by it stay', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { socket, logged, server } = await startServer();
+  const before = await connected(`unix://${socket}`);
+  vi.advanceTimersByTime(2_500);
+  await before.call('thread/loaded/list', {});
+  for (let time = 0; time < 2; time += 1) {
+    unlinkSync(socket);
+    vi.advanceTimersByTime(2_500);
+    await vi.waitFor(() => expect(existsSync(socket)).toBe(true));
+  }
+  const after = await connected(`unix://${socket}`);
+  for (const client of [before, after]) expect((await client.call('thread/loaded/list', {})).data).toEqual([]);
+  await vi.waitFor(() =>
+    expect(logged).toContain(`the socket of unix://${socket} had been removed and was made again`),
+  );
+  const ends = [before, after].map((client) => once(client.socket, 'close'));
+  await server.close('the end');
+  for (const [code, reason] of await Promise.all(ends)) expect([code, String(reason)]).toEqual([1001, 'the end']);
+  expect(existsSync(socket)).toBe(false);
+});
+
+it('SUB-10 of clients that break off at any point nothing stays behind', async () => {
+  const store = new GatedStore();
+  const server = await startServer({ store });
+  const keeper = await server.connect();
+  const { thread } = await keeper.call('thread/start', {});
+  await keeper.turn(thread.id, 'hello');
+  for (let round = 0; round < 10; round += 1) {
+    const clients = await Promise.all(Array.from({ length: 20 }, () => server.connect()));
+    for (const [index, client] of clients.entries()) {
+      client.send({ id: 'x', method: 'thread/resume', params: { threadId: thread.id } });
+      if (index % 3 === 0) await client.frame('the answer', ({ id }) => id === 'x');
+      client.socket.terminate();
+    }
+    await vi.waitFor(() => expect(server.server.connections).toHaveLength(1));
+  }
+  await keeper.turn(thread.id, 'hello again');
+  expect([...server.server.subscriptions.watchersOf(thread.id)]).toEqual(server.server.connections);
+});

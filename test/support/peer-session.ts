@@ -1,0 +1,246 @@
+import type { ModelClient, ModelEvent, ModelRequest } from '../../src/engine/model-client.ts';
+import { NO_TOKENS } from '../../src/engine/turn-events.ts';
+import { wordsOf } from '../../src/domain/user-input.ts';
+import type { Script } from './responses-api.ts';
+import type { Json, Notification, RpcClient, RpcClientOptions } from './rpc-client.ts';
+
+/**
+ * One session played to a server, the same for every server: what each of three clients is told, step by step. What
+ * the user says decides what the model does: `fail` fails, `wait` stands still after the first word until the session
+ * lets it go on, anything else is answered at once.
+ */
+export interface Played {
+  readonly steps: ReadonlyMap<string, Told>;
+  /** All notifications of all clients. */
+  readonly notifications: readonly Notification[];
+}
+
+/** What was told in a step, in order. */
+export interface Told {
+  /** To the client that does things. */
+  readonly actor: readonly string[];
+  /** To one that watches the thread. */
+  readonly watcher: readonly string[];
+  /** To one that only is connected. */
+  readonly bystander: readonly string[];
+}
+
+/** Holds models back. */
+export class ModelGate {
+  #held: { readonly promise: Promise<void>; readonly open: () => void } = newGate();
+
+  /** What waits may go on; what comes later waits anew. */
+  open(): void {
+    this.#held.open();
+    this.#held = newGate();
+  }
+
+  get mayGoOn(): Promise<void> {
+    return this.#held.promise;
+  }
+}
+
+function newGate(): { readonly promise: Promise<void>; readonly open: () => void } {
+  let open: () => void = () => {};
+  const promise = new Promise<void>((resolve) => (open = resolve));
+  return { promise, open };
+}
+
+const ANSWER = 'one two three';
+
+/** The model of the session as an endpoint. */
+export const scriptOf =
+  (gate: ModelGate): Script =>
+  (said) => {
+    if (said === 'fail') return { refusal: 'the model failed' };
+    return said === 'wait' ? { text: ANSWER, mayGoOn: gate.mayGoOn } : ANSWER;
+  };
+
+/** The model of the session for Skein. */
+export class SessionModel implements ModelClient {
+  readonly name = 'session';
+  readonly contextWindow = 1_000;
+  readonly #gate: ModelGate;
+  #count = 0;
+
+  constructor(gate: ModelGate) {
+    this.#gate = gate;
+  }
+
+  async *stream(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent> {
+    const said = wordsOf(request.messages.at(-1)?.input ?? []);
+    if (said === 'fail') throw new Error('the model failed');
+    this.#count += 1;
+    const itemId = `msg_${this.#count}`;
+    yield { type: 'messageStarted', itemId };
+    for (const [index, delta] of ANSWER.split(/(?= )/).entries()) {
+      if (index === 1 && said === 'wait') await orAborted(this.#gate.mayGoOn, signal);
+      yield { type: 'messageDelta', itemId, delta };
+    }
+    yield { type: 'messageCompleted', itemId, text: ANSWER };
+    yield { type: 'completed', usage: { ...NO_TOKENS, inputTokens: 10, outputTokens: 5, totalTokens: 15 } };
+  }
+}
+
+const orAborted = (promise: Promise<void>, signal: AbortSignal): Promise<unknown> =>
+  Promise.race([promise, new Promise((resolve) => signal.addEventListener('abort', resolve))]);
+
+/** @param connect makes a connection to the server */
+export async function playSession(
+  connect: (options: RpcClientOptions) => Promise<RpcClient>,
+  gate: ModelGate,
+): Promise<Played> {
+  const [actor, watcher, bystander] = [
+    await connect({ name: 'actor' }),
+    await connect({ name: 'watcher' }),
+    await connect({ name: 'bystander' }),
+  ];
+  const clients = { actor, watcher, bystander };
+  const all = Object.values(clients);
+  const steps = new Map<string, Told>();
+  let from: number[] = [];
+
+  /** Waits until a client hears something in this step. */
+  const hears = (client: RpcClient, method: string, fits: (params: Json) => boolean = () => true): Promise<unknown> =>
+    client.notification(method, fits, from[all.indexOf(client)]);
+  const allHear = async (method: string, fits?: (params: Json) => boolean): Promise<void> => {
+    for (const client of all) await hears(client, method, fits);
+  };
+  const isStatus =
+    (type: string) =>
+    ({ status }: Json): boolean =>
+      status.type === type;
+  const flush = async (): Promise<void> => {
+    for (const client of all) await client.call('thread/loaded/list', {});
+  };
+  const step = async (name: string, play: () => Promise<unknown>): Promise<void> => {
+    await flush();
+    from = all.map(({ frames }) => frames.length);
+    await play();
+    await flush();
+    const told = (client: RpcClient): readonly string[] =>
+      client.frames.slice(from[all.indexOf(client)]).filter(isNotification).map(nameOf);
+    steps.set(name, { actor: told(actor), watcher: told(watcher), bystander: told(bystander) });
+  };
+  const input = (text: string): Json => [{ type: 'text', text, text_elements: [] }];
+  /** A turn to its end, as everyone hears it. */
+  const turn = async (client: RpcClient, threadId: string, text: string, more: object = {}): Promise<void> => {
+    await client.call('turn/start', { threadId, input: input(text), ...more });
+    await allHear('thread/status/changed', ({ status }) => status.type !== 'active');
+    await hears(actor, 'turn/completed');
+  };
+  /** A turn that stands still. */
+  const beginTurn = async (threadId: string): Promise<string> => {
+    const { turn: begun } = await actor.call('turn/start', { threadId, input: input('wait') });
+    await hears(actor, 'item/agentMessage/delta');
+    return begun.id;
+  };
+  const ended = async (): Promise<void> => {
+    await hears(actor, 'turn/completed');
+    await allHear('thread/status/changed', isStatus('idle'));
+  };
+
+  let threadId = '';
+  await step('start', async () => {
+    threadId = (await actor.call('thread/start', { cwd: '/tmp' })).thread.id;
+    await allHear('thread/started');
+  });
+  await step('first turn', () => turn(actor, threadId, 'hello'));
+  await step('resume of a loaded thread', () => watcher.call('thread/resume', { threadId, excludeTurns: true }));
+  await step('turn that two watch', () => turn(actor, threadId, 'hello again'));
+  await step('turn of one who does not watch', () => turn(bystander, threadId, 'from aside'));
+  await step('turn with other settings', () => turn(actor, threadId, 'hello', { approvalPolicy: 'untrusted' }));
+  await step('failed turn', () => turn(actor, threadId, 'fail'));
+  await step('turn after a failed one', () => turn(actor, threadId, 'hello'));
+  await step('interrupted turn', async () => {
+    const turnId = await beginTurn(threadId);
+    await actor.call('turn/interrupt', { threadId, turnId });
+    await ended();
+  });
+  await step('steered turn', async () => {
+    const turnId = await beginTurn(threadId);
+    await actor.call('turn/steer', { threadId, expectedTurnId: turnId, input: input('rather this') });
+    await ended();
+  });
+  await step('turn/start in a turn', async () => {
+    await beginTurn(threadId);
+    await actor.call('turn/start', { threadId, input: input('rather this') });
+    await ended();
+  });
+  await step('unsubscribe', () => watcher.call('thread/unsubscribe', { threadId }));
+  await step('resume in a turn', async () => {
+    await beginTurn(threadId);
+    await watcher.call('thread/resume', { threadId, excludeTurns: true });
+    gate.open();
+    await ended();
+    await hears(watcher, 'turn/completed');
+  });
+  await step('resume with its turns', () => watcher.call('thread/resume', { threadId }));
+  await step('read with its turns', () => bystander.call('thread/read', { threadId, includeTurns: true }));
+  await step('inject items', () =>
+    actor.call('thread/inject_items', {
+      threadId,
+      items: [{ type: 'message', role: 'user', content: [{ type: 'input_text', text: 'injected' }] }],
+    }),
+  );
+  await step('name', async () => {
+    await actor.call('thread/name/set', { threadId, name: 'a name' });
+    await allHear('thread/name/updated');
+  });
+  await step('fork with its turns', async () => {
+    await actor.call('thread/fork', { threadId });
+    await allHear('thread/started');
+  });
+  let forkId = '';
+  await step('fork', async () => {
+    forkId = (await actor.call('thread/fork', { threadId, excludeTurns: true })).thread.id;
+    await allHear('thread/started');
+  });
+  await step('turn in the fork', () => turn(actor, forkId, 'hello'));
+  await step('revert', async () => {
+    const { data } = await actor.call('thread/turns/list', { threadId: forkId, limit: 1 });
+    await actor.call('thread/revert', { threadId: forkId, beforeTurnId: data[0].id });
+    await allHear('thread/reverted');
+  });
+  await step('revert in a turn', async () => {
+    const turnId = await beginTurn(forkId);
+    await actor.call('thread/revert', { threadId: forkId, beforeTurnId: turnId });
+    await allHear('thread/reverted');
+  });
+  await step('archive', async () => {
+    await actor.call('thread/archive', { threadId: forkId });
+    await allHear('thread/archived');
+  });
+  await step('unarchive', async () => {
+    await actor.call('thread/unarchive', { threadId: forkId });
+    await allHear('thread/unarchived');
+  });
+  await step('cold resume', async () => {
+    await actor.call('thread/resume', { threadId: forkId, excludeTurns: true });
+    await allHear('thread/status/changed');
+  });
+  await step('archive in a turn', async () => {
+    await beginTurn(forkId);
+    await actor.call('thread/archive', { threadId: forkId });
+    await allHear('thread/archived');
+  });
+  await step('delete', async () => {
+    await actor.call('thread/delete', { threadId: forkId });
+    await allHear('thread/deleted');
+  });
+  await step('everyone leaves', async () => {
+    for (const client of [actor, watcher]) await client.call('thread/unsubscribe', { threadId });
+    await allHear('thread/closed');
+  });
+  return { steps, notifications: all.flatMap(({ notifications }) => notifications) };
+}
+
+const isNotification = (frame: Json): boolean => frame.method !== undefined && frame.id === undefined;
+
+/** The method, with what tells its cases apart. */
+function nameOf({ method, params }: Json): string {
+  if (method === 'thread/status/changed') return `${method} ${params.status.type}`;
+  if (method === 'turn/completed') return `${method} ${params.turn.status}`;
+  if (method === 'item/started' || method === 'item/completed') return `${method} ${params.item.type}`;
+  return method;
+}
