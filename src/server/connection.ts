@@ -27,9 +27,6 @@ export interface Broadcast {
   readonly delta?: { readonly key: string; readonly delta: string; readonly render: (delta: string) => string };
 }
 
-/** A client that has missed news of more threads than this is told so once, not thread by thread. */
-const MAX_NAMED_THREADS = 1_000;
-
 /** One client's connection: who it is, and what is on its way to it. */
 export class Connection {
   readonly id = `conn_${nanoid(10)}`;
@@ -46,7 +43,7 @@ export class Connection {
     this.transport = transport;
     this.#now = now;
     this.openedAtMs = now();
-    this.#outbound = new OutboundQueue(sink, (threadIds, dropped) => this.#missed(threadIds, dropped));
+    this.#outbound = new OutboundQueue(sink, (threadId, dropped) => this.#missed(threadId, dropped));
   }
 
   get phase(): ConnectionPhase {
@@ -118,16 +115,8 @@ export class Connection {
     this.#outbound.clear();
   }
 
-  #missed(threadIds: readonly (string | null)[], dropped: number): readonly string[] {
-    return (threadIds.length > MAX_NAMED_THREADS ? [null] : threadIds).map((threadId) =>
-      encodeNotification(
-        'warning',
-        {
-          threadId,
-          message: `This connection was too slow: ${dropped} notifications were dropped. Call thread/resume to see the thread as it is now.`,
-        },
-        this.#now(),
-      ),
-    );
+  #missed(threadId: string | null, dropped: number): string {
+    const message = `This connection was too slow: ${dropped} notifications were dropped. Call thread/resume to see the thread as it is now.`;
+    return encodeNotification('warning', { threadId, message }, this.#now());
   }
 }

@@ -47,34 +47,33 @@ type Entry =
       delta: string;
       bytes: number;
     }
-  /** The place of the first message that was dropped: there the client is told. */
-  | { readonly kind: 'notice'; readonly bytes: 0 };
+  /** The place of the first message of a thread that was dropped: there the client is told. */
+  | { readonly kind: 'notice'; readonly threadId: string | null; readonly bytes: 0 };
 
 /**
  * The messages to one client, in order, bounded in bytes (D11, F8). While the client keeps up, messages pass straight
  * through. When it does not, they wait here, and deltas of one message melt together. Beyond the bound news are
- * dropped: of a thread that has lost some, all, until the client has been told for which threads that is so. So what
- * it gets of a thread is whole up to the notice, and goes on after it.
+ * dropped: of a thread that has lost some, all, until the client has been told. So what it gets of a thread is whole
+ * up to the notice, and goes on after it.
  */
 export class OutboundQueue {
   readonly #sink: OutboundSink;
   readonly #limits: OutboundLimits;
-  readonly #resync: (threadIds: readonly (string | null)[], dropped: number) => readonly string[];
+  readonly #resync: (threadId: string | null, dropped: number) => string;
   #entries: (Entry | undefined)[] = [];
   /** Entries before this one have been sent: taking them off one by one would move all others each time. */
   #first = 0;
   #waitingBytes = 0;
-  /** Threads that have lost news and whose client does not know it yet. */
-  readonly #missed = new Set<string | null>();
-  #missedCount = 0;
+  /** Threads that have lost news and of which the client does not know it yet, with how many. */
+  readonly #missed = new Map<string | null, number>();
   #totalDropped = 0;
   #isClosed = false;
   #whenEmpty: (() => void)[] = [];
 
-  /** @param resync the messages that tell a client what it has missed */
+  /** @param resync the message that tells a client that it has missed something */
   constructor(
     sink: OutboundSink,
-    resync: (threadIds: readonly (string | null)[], dropped: number) => readonly string[],
+    resync: (threadId: string | null, dropped: number) => string,
     limits: OutboundLimits = DEFAULT_OUTBOUND_LIMITS,
   ) {
     this.#sink = sink;
@@ -151,9 +150,9 @@ export class OutboundQueue {
   }
 
   #drop(threadId: string | null): void {
-    if (this.#missedCount === 0) this.#wait({ kind: 'notice', bytes: 0 });
-    this.#missed.add(threadId);
-    this.#missedCount += 1;
+    const missed = this.#missed.get(threadId) ?? 0;
+    if (missed === 0) this.#wait({ kind: 'notice', threadId, bytes: 0 });
+    this.#missed.set(threadId, missed + 1);
     this.#totalDropped += 1;
   }
 
@@ -177,7 +176,7 @@ export class OutboundQueue {
     while (!this.#isEmpty && this.#sink.bufferedAmount < this.#limits.inFlightBytes) {
       const next = this.#next();
       if (next === undefined) continue;
-      if (next.kind === 'notice') this.#tellMissed();
+      if (next.kind === 'notice') this.#tellMissed(next.threadId);
       else this.#send(next.kind === 'text' ? next.text : next.render(next.delta));
     }
     if (this.#isEmpty) this.#emptied();
@@ -195,10 +194,9 @@ export class OutboundQueue {
     return next;
   }
 
-  #tellMissed(): void {
-    const told = this.#resync([...this.#missed], this.#missedCount);
-    this.#missed.clear();
-    this.#missedCount = 0;
-    for (const text of told) this.#send(text);
+  #tellMissed(threadId: string | null): void {
+    const dropped = this.#missed.get(threadId) ?? 0;
+    this.#missed.delete(threadId);
+    this.#send(this.#resync(threadId, dropped));
   }
 }

@@ -7,6 +7,7 @@ import { lockHome } from '../../src/daemon/home-lock.ts';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
 import { connected, SKEIN, startDaemon } from '../support/daemon.ts';
 import { start } from '../support/process.ts';
+import { rawRequest } from '../support/raw-http.ts';
 import type { Json, RpcClient } from '../support/rpc-client.ts';
 import { skein } from '../support/skein.ts';
 import { tempFolder } from '../support/temp-home.ts';
@@ -46,6 +47,9 @@ it('LIFE-16 a signal lets running turns end, and others be served until then', a
   await daemon.said(/waiting for 1 running turn/);
   const other = await daemon.connect();
   expect((await other.call('thread/read', { threadId })).thread.id).toBe(threadId);
+  expect((await rawRequest(Number(new URL(daemon.url).port), 'GET', '/readyz', { host: 'localhost' })).status).toBe(
+    200,
+  );
   expect((await completedTurn(client)).status).toBe('completed');
   expect(await daemon.exited).toBe(0);
 });
