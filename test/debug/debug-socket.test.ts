@@ -1,10 +1,11 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { DebugServer } from '../../src/debug/debug-server.ts';
 import type { Inspected } from '../../src/debug/snapshot.ts';
 import type { Transition } from '../../src/runtime/transitions.ts';
+import { eventually } from '../support/eventually.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { connectDebug } from '../support/debug-lines.ts';
 import { tempFolder } from '../support/temp-home.ts';
@@ -173,9 +174,9 @@ it('DBG-8 a client that goes away while its questions are answered leaves no lis
   await leaver.line(({ id }) => id === 1);
   expect(listeners).toBe(1);
   leaver.write('{"id":2,"method":"snapshot"}\n{"id":3,"method":"tail"}\n');
-  await vi.waitFor(() => expect(asked).toBe(1));
+  await eventually(() => expect(asked).toBe(1));
   leaver.socket.destroy();
-  await vi.waitFor(() => expect(listeners).toBe(0));
+  await eventually(() => expect(listeners).toBe(0));
   release();
   // Whatever came after the answer has been dealt with when another client is answered.
   await (await connectDebug(path)).call('snapshot');

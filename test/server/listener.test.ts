@@ -6,6 +6,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { Listener, type ListenerOptions, type Peer } from '../../src/server/listener.ts';
 import type { OutboundSink } from '../../src/server/outbound-queue.ts';
+import { eventually } from '../support/eventually.ts';
 import { rawConnection, rawRequest, UPGRADE, type RawAddress } from '../support/raw-http.ts';
 import { tempFolder } from '../support/temp-home.ts';
 
@@ -84,7 +85,7 @@ it('CONN-1 text messages come in whole on any path, in fragments too; binary one
   socket.send('ments ☃', { fin: true });
   socket.send(Buffer.from('{"id":1,"method":"initialize"}'), { binary: true });
   socket.send('last');
-  await vi.waitFor(() => expect(texts.at(-1)).toBe('last'));
+  await eventually(() => expect(texts.at(-1)).toBe('last'));
   expect(texts).toEqual(['{"a":', 'fragments ☃', 'last']);
 });
 
@@ -99,7 +100,7 @@ it('CONN-2 a message of more than 64 MiB ends the connection with code 1009, bef
   const [frame] = await once(socket, 'data');
   expect([frame[0], frame.readUInt16BE(2)]).toEqual([0x88, 1009]);
   socket.destroy();
-  await vi.waitFor(() => expect(count()).toBe(0));
+  await eventually(() => expect(count()).toBe(0));
 });
 
 it('CONN-3 a client that answers no pings is let go after two intervals and told why; one that reads nothing is not', async () => {
@@ -228,15 +229,15 @@ it('CONN-11 nothing is read from a client while too much is on its way to it', a
   const { port, texts, sinks } = await open({}, { canTakeMore: () => !isFull });
   const socket = await client(port);
   socket.send('one');
-  await vi.waitFor(() => expect(texts).toHaveLength(1));
+  await eventually(() => expect(texts).toHaveLength(1));
   const more = 'x'.repeat(100_000);
   for (let index = 0; index < 100; index += 1) socket.send(more);
-  await vi.waitFor(() => expect(socket.bufferedAmount).toBeGreaterThan(0));
+  await eventually(() => expect(socket.bufferedAmount).toBeGreaterThan(0));
   const read = texts.length;
   expect(read).toBeLessThan(100);
   isFull = false;
   sinks[0]?.send('some of it has left', () => {});
-  await vi.waitFor(() => expect(texts).toHaveLength(101));
+  await eventually(() => expect(texts).toHaveLength(101));
 });
 
 it('CONN-12 connections that come and break off leave nothing behind', async () => {
@@ -249,9 +250,9 @@ it('CONN-12 connections that come and break off leave nothing behind', async () 
       if (index % 2 === 0) socket.terminate();
       else socket.close();
     }
-    await vi.waitFor(() => expect(count()).toBe(0));
+    await eventually(() => expect(count()).toBe(0));
   }
-  await vi.waitFor(() => expect(handles()).toBeLessThanOrEqual(before));
+  await eventually(() => expect(handles()).toBeLessThanOrEqual(before));
 });
 
 /** What a killed process leaves: a socket that nobody answers on. */

@@ -3,6 +3,7 @@ import { existsSync, unlinkSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
+import { eventually } from '../support/eventually.ts';
 import { SKEIN, connected } from '../support/daemon.ts';
 import { GatedStore } from '../support/gated-store.ts';
 import { HandModel } from '../support/hand-model.ts';
@@ -123,9 +124,9 @@ it('CONN-13 a daemon that runs out of descriptors takes clients again as soon as
     socket.on('error', () => {});
     sockets.push(socket);
   }
-  await vi.waitFor(() => expect(sockets.some(({ closed }) => closed)).toBe(true));
+  await eventually(() => expect(sockets.some(({ closed }) => closed)).toBe(true));
   for (const socket of sockets) socket.destroy();
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     await (await RpcClient.connect(`unix://${path}`)).close();
   });
   const client = await connected(`unix://${path}`);
@@ -144,11 +145,11 @@ it('CONN-14 a socket file that somebody has removed is made again, and those who
   for (let time = 0; time < 2; time += 1) {
     unlinkSync(socket);
     vi.advanceTimersByTime(2_500);
-    await vi.waitFor(() => expect(existsSync(socket)).toBe(true));
+    await eventually(() => expect(existsSync(socket)).toBe(true));
   }
   const after = await connected(`unix://${socket}`);
   for (const client of [before, after]) expect((await client.call('thread/loaded/list', {})).data).toEqual([]);
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(logged).toContain(`the socket of unix://${socket} had been removed and was made again`),
   );
   const ends = [before, after].map((client) => once(client.socket, 'close'));
@@ -170,7 +171,7 @@ it('SUB-10 of clients that break off at any point nothing stays behind', async (
       if (index % 3 === 0) await client.frame('the answer', ({ id }) => id === 'x');
       client.socket.terminate();
     }
-    await vi.waitFor(() => expect(server.server.connections).toHaveLength(1));
+    await eventually(() => expect(server.server.connections).toHaveLength(1));
   }
   await keeper.turn(thread.id, 'hello again');
   expect([...server.server.subscriptions.watchersOf(thread.id)]).toEqual(server.server.connections);

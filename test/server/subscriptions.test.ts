@@ -1,5 +1,6 @@
 import { expect, it, onTestFinished, vi } from 'vitest';
 import type { ThreadId } from '../../src/domain/ids.ts';
+import { eventually } from '../support/eventually.ts';
 import { GatedStore } from '../support/gated-store.ts';
 import { HandModel } from '../support/hand-model.ts';
 import type { Json, RpcClient } from '../support/rpc-client.ts';
@@ -126,9 +127,9 @@ it('SUB-5 a client that is gone watches nothing, even if it went while its reque
   leaver.send({ id: 'never answered', method: 'thread/resume', params: { threadId } });
   await reading.reached;
   await leaver.close();
-  await vi.waitFor(() => expect(server.server.connections).toHaveLength(1));
+  await eventually(() => expect(server.server.connections).toHaveLength(1));
   reading.release();
-  await vi.waitFor(() => expect(server.server.subscriptions.isWanted(threadId)).toBe(false));
+  await eventually(() => expect(server.server.subscriptions.isWanted(threadId)).toBe(false));
   expect(watchers(server, threadId)).toBe(0);
   await vi.advanceTimersByTimeAsync(DELAY_MS);
   await keeper.notification('thread/closed');
@@ -181,7 +182,7 @@ it('SUB-8 a thread that cannot be unloaded stays, and is tried again', async () 
   await client.call('thread/unsubscribe', { threadId });
   gate.failShutdowns = 1;
   await vi.advanceTimersByTimeAsync(DELAY_MS);
-  await vi.waitFor(() => expect(server.logged).toContain(`thread ${threadId} could not be unloaded: the disk is full`));
+  await eventually(() => expect(server.logged).toContain(`thread ${threadId} could not be unloaded: the disk is full`));
   expect(await loaded(client)).toEqual([threadId]);
   // The failure was news of the thread, so it has not been quiet since.
   await vi.advanceTimersByTimeAsync(2 * DELAY_MS);
@@ -199,9 +200,9 @@ it('SUB-9 of threads that were opened and left nothing stays behind', async () =
   await Promise.all(ids.slice(0, 20).map((id) => client.turn(id, 'hi')));
   expect(server.manager.loaded).toHaveLength(200);
   await client.close();
-  await vi.waitFor(() => expect(server.server.connections).toHaveLength(1));
+  await eventually(() => expect(server.server.connections).toHaveLength(1));
   await vi.advanceTimersByTimeAsync(DELAY_MS);
-  await vi.waitFor(() => expect(server.manager.loaded).toHaveLength(0));
+  await eventually(() => expect(server.manager.loaded).toHaveLength(0));
   expect(ids.map((id) => watchers(server, id))).toEqual(ids.map(() => 0));
   await bystander.call('thread/loaded/list', {});
   expect(bystander.methods().filter((method) => method === 'thread/closed')).toHaveLength(200);

@@ -1,0 +1,8 @@
+import { vi } from 'vitest';
+
+/** As long as it may take on a machine that has much else to do. */
+const PATIENCE_MS = 20_000;
+
+/** Waits until what is expected has come about, where nothing tells when it has. */
+export const eventually = (expectation: () => unknown): Promise<unknown> =>
+  vi.waitFor(expectation, { timeout: PATIENCE_MS });
