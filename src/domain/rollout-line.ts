@@ -10,13 +10,17 @@ export interface RolloutItem {
   readonly payload: JsonObject;
 }
 
-/** A record as it stands on its line. `ordinal` exists in paginated rollouts only. */
+/**
+ * A record as it stands on its line. `ordinal` exists in paginated rollouts only. Nothing that JSON means is lost by
+ * reading; how it was spelled is (`1.0`, escapes, doubled members). So stored lines are never written anew from this: what
+ * is copied is copied as bytes.
+ */
 export interface RolloutLine {
   /** UTC, ISO 8601 with milliseconds. */
   readonly timestamp: string;
   readonly ordinal?: number;
   readonly item: RolloutItem;
-  /** Members beside the known four (Codex adds some), kept for the round trip. */
+  /** Members beside the known four (Codex adds some), as they stand there. */
   readonly extra?: JsonObject;
 }
 
@@ -55,17 +59,4 @@ function lineOf(value: unknown): RolloutLine | undefined {
     item: { type, payload },
     ...(Object.keys(extra).length > 0 ? { extra } : {}),
   };
-}
-
-/** One line with its newline, members in the order Codex writes them. */
-export function encodeLine(line: RolloutLine): Buffer {
-  const { timestamp, ordinal, item, extra } = line;
-  const text = JSON.stringify({
-    timestamp,
-    ...(ordinal === undefined ? {} : { ordinal }),
-    type: item.type,
-    payload: item.payload,
-    ...extra,
-  });
-  return Buffer.from(`${text}\n`, 'utf8');
 }

@@ -54,6 +54,12 @@ export const NO_FACTS: ThreadFacts = {
 /** Lists show a first line or two, never a book. */
 const MAX_PREVIEW_CHARACTERS = 2_000;
 
+/** Never ends within a character: half of one is no Unicode, and clients refuse an answer that holds it. */
+function beginning(text: string): string {
+  const isCutThrough = (text.codePointAt(MAX_PREVIEW_CHARACTERS - 1) ?? 0) > 0xffff;
+  return text.slice(0, isCutThrough ? MAX_PREVIEW_CHARACTERS - 1 : MAX_PREVIEW_CHARACTERS);
+}
+
 /** The facts after one more record. Returns the same object when the record says nothing about the thread. */
 export function withLine(facts: ThreadFacts, line: RolloutLine): ThreadFacts {
   const { item } = line;
@@ -125,9 +131,7 @@ function withEvent(facts: ThreadFacts, line: RolloutLine): ThreadFacts {
     case 'thread_goal_updated': {
       const goal = objectMember(payload, 'goal') ?? payload;
       const objective = (stringMember(goal, 'objective') ?? '').trim();
-      return facts.preview !== '' || objective === ''
-        ? facts
-        : { ...facts, preview: objective.slice(0, MAX_PREVIEW_CHARACTERS) };
+      return facts.preview !== '' || objective === '' ? facts : { ...facts, preview: beginning(objective) };
     }
     case 'thread_settings_applied':
       return withSettings(facts, line);
@@ -147,7 +151,7 @@ function withUserMessage(facts: ThreadFacts, line: RolloutLine): ThreadFacts {
   const said = userTextOf(line.item);
   const message = said === undefined ? '' : said.text || said.placeholder;
   if (message === '') return facts;
-  const shown = message.slice(0, MAX_PREVIEW_CHARACTERS);
+  const shown = beginning(message);
   return { ...facts, firstUserMessage: shown, preview: facts.preview === '' ? shown : facts.preview };
 }
 

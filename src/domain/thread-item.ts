@@ -20,7 +20,7 @@ export function itemOfCompleted(payload: JsonObject): ThreadItem | undefined {
   if (stored === undefined) return undefined;
   const item = withCamelKeys(stored);
   const id = stringMember(item, 'id');
-  const view = COMPLETED_VIEWS[stringMember(item, 'type') ?? ''];
+  const view = COMPLETED_VIEWS.get(stringMember(item, 'type') ?? '');
   if (id === undefined || view === undefined) return undefined;
   return {
     ...view(item, id),
@@ -38,7 +38,7 @@ export function itemOfLegacyEvents(events: readonly JsonObject[], id: string): T
   if (first === undefined) return undefined;
   const type = stringMember(first, 'type') ?? '';
   if (type === 'item_completed') return itemOfCompleted(first);
-  const view = isReasoning(type) ? reasoningOf(events, id) : LEGACY_VIEWS[type]?.(first, id);
+  const view = isReasoning(type) ? reasoningOf(events, id) : LEGACY_VIEWS.get(type)?.(first, id);
   return view === undefined ? undefined : { ...view, startedAtMs: null, completedAtMs: null };
 }
 
@@ -46,7 +46,12 @@ const isReasoning = (type: string): boolean => type === 'agent_reasoning' || typ
 
 type View = (stored: JsonObject, id: string) => ThreadItem;
 
-const COMPLETED_VIEWS: Readonly<Record<string, View>> = {
+/** A map, not an object: kinds come from files, and may be called `constructor`. */
+function viewsOf(views: Readonly<Record<string, View>>): ReadonlyMap<string, View> {
+  return new Map(Object.entries(views));
+}
+
+const COMPLETED_VIEWS = viewsOf({
   UserMessage: (item, id) => ({
     type: 'userMessage',
     id,
@@ -140,9 +145,9 @@ const COMPLETED_VIEWS: Readonly<Record<string, View>> = {
   EnteredReviewMode: (item, id) => ({ type: 'enteredReviewMode', id, review: reviewText(item) }),
   ExitedReviewMode: (item, id) => ({ type: 'exitedReviewMode', id, review: reviewText(item) }),
   ContextCompaction: (_item, id) => ({ type: 'contextCompaction', id }),
-};
+});
 
-const LEGACY_VIEWS: Readonly<Record<string, View>> = {
+const LEGACY_VIEWS = viewsOf({
   user_message: (event, id) => ({
     type: 'userMessage',
     id,
@@ -185,7 +190,7 @@ const LEGACY_VIEWS: Readonly<Record<string, View>> = {
     agentThreadId: stringMember(event, 'agent_thread_id') ?? '',
     agentPath: stringMember(event, 'agent_path') ?? '',
   }),
-};
+});
 
 function agentMessage(id: string, text: string, stored: JsonObject): ThreadItem {
   return {
@@ -221,6 +226,7 @@ function userInputOf(part: JsonObject): JsonObject {
         text_elements: arrayMember(part, 'text_elements'),
       };
     case 'image':
+      if (part['fileId'] !== undefined) return part;
       return {
         type: 'image',
         ...detailOf(part),
@@ -370,7 +376,9 @@ function durationMs(value: JsonValue | undefined): number | null {
 /** An argument vector as one line that a POSIX shell would split the same way. */
 function commandLine(value: JsonValue | undefined): string {
   if (typeof value === 'string') return value;
-  return Array.isArray(value) ? value.map((word) => quoted(String(word))).join(' ') : '';
+  return Array.isArray(value)
+    ? value.map((word) => quoted(typeof word === 'string' ? word : JSON.stringify(word))).join(' ')
+    : '';
 }
 
 const quoted = (word: string): string =>

@@ -10,7 +10,8 @@ const FILE_NAME_FORM = /^(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})$/;
 export function parseTimestamp(text: string): number | undefined {
   const fileForm = FILE_NAME_FORM.exec(text);
   const rfc3339 = fileForm === null ? text : `${fileForm[1]}T${fileForm[2]}:${fileForm[3]}:${fileForm[4]}Z`;
-  if (!/^\d{4}-\d{2}-\d{2}T/.test(rfc3339)) return undefined;
+  // Without a zone it would be read in the machine's.
+  if (!/^\d{4}-\d{2}-\d{2}T.*(?:Z|[+-]\d{2}:\d{2})$/.test(rfc3339)) return undefined;
   const epochMs = Date.parse(rfc3339);
   return Number.isNaN(epochMs) ? undefined : epochMs;
 }

@@ -195,24 +195,26 @@ function rolledBack(fold: HistoryFold, payload: JsonObject): FoldStep {
 }
 
 /** Legacy events that are items, and how their item gets its id. */
-const LEGACY_ITEMS: Readonly<Record<string, 'numbered' | 'callId'>> = {
-  user_message: 'numbered',
-  agent_message: 'numbered',
-  agent_reasoning: 'numbered',
-  agent_reasoning_raw_content: 'numbered',
-  context_compacted: 'numbered',
-  entered_review_mode: 'numbered',
-  exited_review_mode: 'numbered',
-  sub_agent_activity: 'numbered',
-  web_search_end: 'callId',
-  mcp_tool_call_end: 'callId',
-  patch_apply_end: 'callId',
-  image_generation_end: 'callId',
-};
+const LEGACY_ITEMS = new Map<string, 'numbered' | 'callId'>(
+  Object.entries({
+    user_message: 'numbered',
+    agent_message: 'numbered',
+    agent_reasoning: 'numbered',
+    agent_reasoning_raw_content: 'numbered',
+    context_compacted: 'numbered',
+    entered_review_mode: 'numbered',
+    exited_review_mode: 'numbered',
+    sub_agent_activity: 'numbered',
+    web_search_end: 'callId',
+    mcp_tool_call_end: 'callId',
+    patch_apply_end: 'callId',
+    image_generation_end: 'callId',
+  }),
+);
 
 function legacyEvent(fold: HistoryFold, payload: JsonObject, index: number): FoldStep {
   const type = stringMember(payload, 'type') ?? '';
-  const naming = LEGACY_ITEMS[type];
+  const naming = LEGACY_ITEMS.get(type);
   if (naming === undefined) return { fold, changes: [] };
 
   const { open, opened: openedTurn } =

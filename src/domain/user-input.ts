@@ -26,13 +26,17 @@ export function storedInput(part: UserInput): JsonObject {
         text_elements: arrayMember(part, 'text_elements'),
       };
     case 'image':
-      return { type: 'image', image_url: stringMember(part, 'url') ?? '' };
+      // One that is named by a file id stays as it is.
+      return typeof part['url'] === 'string' ? { type: 'image', image_url: part['url'], ...detailOf(part) } : part;
     case 'localImage':
-      return { type: 'local_image', path: stringMember(part, 'path') ?? '' };
+      return { type: 'local_image', path: stringMember(part, 'path') ?? '', ...detailOf(part) };
     default:
       return part;
   }
 }
+
+const detailOf = (part: UserInput): JsonObject =>
+  typeof part['detail'] === 'string' ? { detail: part['detail'] } : {};
 
 /** An input part as the model reads it; undefined for parts that carry nothing for it. */
 export function modelInput(part: UserInput): JsonObject | undefined {
@@ -40,7 +44,9 @@ export function modelInput(part: UserInput): JsonObject | undefined {
     case 'text':
       return { type: 'input_text', text: stringMember(part, 'text') ?? '' };
     case 'image':
-      return { type: 'input_image', image_url: stringMember(part, 'url') ?? '' };
+      return typeof part['fileId'] === 'string'
+        ? { type: 'input_image', file_id: part['fileId'] }
+        : { type: 'input_image', image_url: stringMember(part, 'url') ?? '' };
     default:
       return undefined;
   }
@@ -49,13 +55,16 @@ export function modelInput(part: UserInput): JsonObject | undefined {
 /** A message as the one event that legacy history keeps of it. */
 export function legacyUserEvent({ input, clientId }: UserMessage): JsonObject {
   const texts = (type: string, key: string): string[] =>
-    input.filter((part) => part.type === type).map((part) => stringMember(part, key) ?? '');
+    input.filter((part) => part.type === type).flatMap((part) => stringMember(part, key) ?? []);
+  const [audio, localAudio] = [texts('audio', 'url'), texts('localAudio', 'path')];
   return {
     type: 'user_message',
     ...(clientId === null ? {} : { client_id: clientId }),
     message: wordsOf(input),
     images: texts('image', 'url'),
     local_images: texts('localImage', 'path'),
+    ...(audio.length === 0 ? {} : { audio }),
+    ...(localAudio.length === 0 ? {} : { local_audio: localAudio }),
     text_elements: input.filter(isJsonObject).flatMap((part) => arrayMember(part, 'text_elements')),
   };
 }

@@ -44,7 +44,10 @@ function textOfContent(completed: JsonObject): UserText {
     .join('');
   return {
     text: requestIn(text),
-    placeholder: placeholderOf(ofKind(['image', 'local_image']), ofKind(['audio', 'local_audio'])),
+    placeholder: placeholderOf(
+      ofKind(['image', 'local_image', 'localImage']),
+      ofKind(['audio', 'local_audio', 'localAudio']),
+    ),
   };
 }
 
