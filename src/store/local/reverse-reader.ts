@@ -1,3 +1,4 @@
+import { internal } from '../../domain/errors.ts';
 import type { FileLine } from './line-splitter.ts';
 
 /** Reads part of a file: `read(buffer, position)` fills the buffer and says how many bytes it got. */
@@ -51,14 +52,14 @@ export async function* readLinesBackwards(read: ReadAt, end: number, maxLineByte
     add(chunk.subarray(0, cut));
     position = start;
   }
-  if (length > 0) yield finish(0);
+  if (length > 0 || !isFirst) yield finish(0);
 }
 
 async function readFully(read: ReadAt, buffer: Buffer, position: number): Promise<void> {
   let done = 0;
   while (done < buffer.length) {
     const count = await read(buffer.subarray(done), position + done);
-    if (count === 0) throw new Error('file is shorter than expected');
+    if (count === 0) throw internal('the file is shorter than it was');
     done += count;
   }
 }

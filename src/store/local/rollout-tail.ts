@@ -1,7 +1,9 @@
 import { constants } from 'node:fs';
 import { internal } from '../../domain/errors.ts';
+import { numberMember } from '../../domain/json.ts';
 import type { HistoryMode } from '../../domain/session-meta.ts';
 import { posix } from './files.ts';
+import { findRecord } from './history-stream.ts';
 import { MAX_LINE_BYTES } from './line-splitter.ts';
 import { readLinesBackwards } from './reverse-reader.ts';
 import { eventOf } from './rollout-reader.ts';
@@ -19,7 +21,8 @@ const NEWLINE = 0x0a;
 
 /**
  * Reads the end of a rollout, from the back, as far as the last whole record. Changes nothing.
- * @throws internal if that record of a paginated rollout carries no ordinal: going on would make two of the same
+ * @throws internal if that record of a paginated rollout carries no ordinal, because going on would make two of the
+ * same; or if a sub-agent's rollout ends within the context it was to begin with
  */
 export async function readTail(path: string, mode: HistoryMode): Promise<RolloutTail> {
   const fd = await posix.open(path, constants.O_RDONLY);
@@ -27,6 +30,7 @@ export async function readTail(path: string, mode: HistoryMode): Promise<Rollout
     const { size } = await posix.fstat(fd);
     const isUnterminated = size > 0 && (await lastByte(fd, size)) !== NEWLINE;
     const nextOrdinal = mode === 'legacy' ? null : await ordinalAfterLast(fd, size, path);
+    if (nextOrdinal !== null) await assertWholePrefix(path, nextOrdinal);
     return { size, nextOrdinal, isUnterminated };
   } finally {
     await posix.close(fd);
@@ -52,4 +56,12 @@ async function ordinalAfterLast(fd: number, size: number, path: string): Promise
     return ordinal + 1;
   }
   return 0;
+}
+
+/** The header says before which ordinal the copied context of a sub-agent's rollout ends. */
+async function assertWholePrefix(path: string, nextOrdinal: number): Promise<void> {
+  const header = await findRecord(path, (line) => line.item.type === 'session_meta');
+  const start = header === undefined ? undefined : numberMember(header.item.payload, 'subagent_history_start_ordinal');
+  if (start === undefined || nextOrdinal >= start) return;
+  throw internal(`${path} ends at ordinal ${nextOrdinal}, within the context before ordinal ${start} that it inherits`);
 }
