@@ -37,6 +37,7 @@ import { LiveWriters } from './live-writers.ts';
 import { isWrittenToHistory, patchRecord, readHeader } from './metadata-lines.ts';
 import { NameIndex } from './name-index.ts';
 import { OpenFiles } from './open-files.ts';
+import type { RolloutStart } from './rollout-file.ts';
 import { readTail } from './rollout-tail.ts';
 import { RolloutWriter } from './rollout-writer.ts';
 import { WriterLocks } from './writer-locks.ts';
@@ -356,9 +357,9 @@ export class LocalThreadStore implements ThreadStore {
       const lock = await this.#locks.acquire(thread.id);
       try {
         const tail = await readTail(path, historyMode);
-        const writer = new RolloutWriter(path, { kind: 'existing', ...tail }, this.#openFiles, this.#now);
-        await writer.append([record], 'power', 'withdraw');
-        await writer.close();
+        await this.#writeOnce(path, { kind: 'existing', ...tail }, (writer) =>
+          writer.append([record], 'power', 'withdraw'),
+        );
       } finally {
         await lock.release();
       }
@@ -372,10 +373,20 @@ export class LocalThreadStore implements ThreadStore {
     const header = revertHeader(await readHeader(rollouts[0].path, thread.id), thread, prefix);
     const path = this.#newPath(thread.id, newUuid() as ThreadId, this.#now());
     const start = startOfRollout(() => Promise.resolve(header), 'paginated', prefix);
-    const writer = new RolloutWriter(path, start, this.#openFiles, this.#now);
-    await writer.persist('power');
-    await writer.close();
+    await this.#writeOnce(path, start, (writer) => writer.persist('power'));
     return path;
+  }
+
+  /** A writer of the moment, which leaves nothing behind if it fails. */
+  async #writeOnce(path: string, start: RolloutStart, write: (writer: RolloutWriter) => Promise<void>): Promise<void> {
+    const writer = new RolloutWriter(path, start, this.#openFiles, this.#now);
+    try {
+      await write(writer);
+      await writer.close();
+    } catch (error) {
+      await writer.discard();
+      throw error;
+    }
   }
 
   #assertNoneLive(threadIds: readonly ThreadId[]): void {

@@ -54,6 +54,8 @@ export class RolloutFile {
   #plan: Extract<RolloutStart, { kind: 'new' }> | undefined;
   #fd: number | undefined;
   #isAbandoned = false;
+  /** There may be something under the temporary name. */
+  #isUnfinished = false;
   /** Bytes of whole records on disk. */
   #size: number;
   #nextOrdinal: number | null;
@@ -64,6 +66,7 @@ export class RolloutFile {
   #unsyncedDirectories: string[] = [];
   /** Appended since the last successful sync, oldest first, and where that begins. */
   #unsynced: Buffer[] = [];
+  #unsyncedBytes = 0;
   #syncedSize: number;
   #mustRewrite = false;
 
@@ -97,7 +100,7 @@ export class RolloutFile {
 
   /** Bytes that the kernel has and stable storage may not have. */
   get unsyncedBytes(): number {
-    return this.#unsynced.reduce((sum, bytes) => sum + bytes.length, 0);
+    return this.#unsyncedBytes;
   }
 
   /** Adds records, all or none; the file comes into being if need be. They are in the kernel when this returns. */
@@ -117,19 +120,22 @@ export class RolloutFile {
         throw error;
       }
       this.#unsynced = [];
+      this.#unsyncedBytes = 0;
       this.#syncedSize = this.#size;
     }
     for (const folder of new Set(this.#unsyncedDirectories)) await syncDirectory(folder);
     this.#unsyncedDirectories = [];
   }
 
-  /** After a failure: closes the file, and cuts off what a failed append left if that is possible now. Never fails. */
+  /** After a failure: closes the file, and takes away what a failed append left if that is possible now. Never fails. */
   async recover(): Promise<void> {
+    // A close that fails has closed all the same.
+    await this.releaseHandle().catch(() => {});
     try {
-      await this.releaseHandle();
+      if (this.#isUnfinished) await this.#removeUnfinished();
       if (this.isStored && this.#attempt !== undefined) await this.#open();
     } catch {
-      this.#fd = undefined;
+      await this.releaseHandle().catch(() => {});
     }
   }
 
@@ -154,6 +160,7 @@ export class RolloutFile {
     this.#attempt = undefined;
     this.#isUnterminated = false;
     this.#unsynced.push(bytes);
+    this.#unsyncedBytes += bytes.length;
     this.#size += bytes.length;
     if (this.#nextOrdinal !== null) this.#nextOrdinal += records.length;
   }
@@ -180,6 +187,7 @@ export class RolloutFile {
     this.#size = size;
     this.#syncedSize = isCopy ? size : 0;
     this.#unsynced = isCopy ? [] : [headerBytes, bytes];
+    this.#unsyncedBytes = isCopy ? 0 : size;
     if (plan.nextOrdinal !== null) this.#nextOrdinal = plan.nextOrdinal + 1 + records.length;
   }
 
@@ -188,25 +196,31 @@ export class RolloutFile {
     const made = await makeDirectory(dirname(this.path));
     this.#unsyncedDirectories.push(...made.map((folder) => dirname(folder)));
     if (await exists(this.path)) throw conflict(`${this.path} exists already`);
-    await posix.unlink(unfinishedPath(this.path)).catch(ignoreMissing);
+    await this.#removeUnfinished();
+    this.#isUnfinished = true;
     this.#fd = await posix.open(unfinishedPath(this.path), OPEN_NEW | constants.O_APPEND, FILE_MODE);
     return this.#fd;
   }
 
   async #publish(): Promise<void> {
-    if (this.#isAbandoned) {
-      await posix.unlink(unfinishedPath(this.path));
-      throw internal(`the writer of ${this.path} was discarded`);
-    }
+    if (this.#isAbandoned) throw internal(`the writer of ${this.path} was discarded`);
     await posix.rename(unfinishedPath(this.path), this.path);
+    this.#isUnfinished = false;
     this.#unsyncedDirectories.push(dirname(this.path));
   }
 
-  /** The open file, checked: nobody else has written, and nothing of a failed append is left. */
+  async #removeUnfinished(): Promise<void> {
+    await posix.unlink(unfinishedPath(this.path)).catch(ignoreMissing);
+    this.#isUnfinished = false;
+  }
+
+  /** The open file, checked: it is still there, nobody else has written, and nothing of a failed append is left. */
   async #open(): Promise<number> {
     const fd = this.#fd ?? (await posix.open(this.path, OPEN_APPEND));
     this.#fd = fd;
-    const { size } = await posix.fstat(fd);
+    const { size, nlink } = await posix.fstat(fd);
+    // Whatever goes into a file without a name is gone when it is closed.
+    if (nlink === 0) throw internal(`${this.path} was removed by someone else`);
     if (size > this.#size) await this.#cutOwnRemains(fd, size);
     if (size < this.#size) {
       throw internal(`${this.path} was cut from ${this.#size} to ${size} bytes by someone else`);

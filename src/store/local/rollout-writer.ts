@@ -1,5 +1,6 @@
-import { internal, overloaded, toSkeinError, type SkeinError } from '../../domain/errors.ts';
+import { internal, invalidRequest, overloaded, toSkeinError, type SkeinError } from '../../domain/errors.ts';
 import type { Durability, NewRecord } from '../thread-store.ts';
+import { MAX_LINE_BYTES } from './line-splitter.ts';
 import type { HandleHolder, OpenFiles } from './open-files.ts';
 import { cutRecord, type CutRecord } from './record-encoder.ts';
 import { RolloutFile, type RolloutStart } from './rollout-file.ts';
@@ -25,6 +26,9 @@ interface Batch {
 
 /** A writer that can't keep up refuses rather than grow: queued records beyond this many bytes (D11). */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
+
+/** Longer records could be written and never be read. The rest of a line is left for the ordinal. */
+const MAX_RECORD_BYTES = MAX_LINE_BYTES - 64;
 
 /** Synced at the latest after so much, which is kept in memory until then for the case that the sync fails. */
 const MAX_UNSYNCED_BYTES = 1024 * 1024;
@@ -80,8 +84,9 @@ export class RolloutWriter implements HandleHolder {
 
   /**
    * Queues records; resolves when they are as durable as asked.
-   * @throws overloaded if too much waits already; else what made the write fail, with errno. With `keep` the
-   * records stay queued then and must not be sent again; with `withdraw` they are gone.
+   * @throws overloaded if too much waits already, invalidRequest for a record that no reader would take: nothing is
+   * queued then. Else what made the write fail, with errno: with `keep` the records stay queued and must not be sent
+   * again; with `withdraw` they are gone, unless they had been written and only the sync failed.
    */
   append(
     records: readonly NewRecord[],
@@ -101,12 +106,15 @@ export class RolloutWriter implements HandleHolder {
     return this.#enqueue([], { durability, onFailure: 'keep', isMaterializing: true });
   }
 
-  /** Flushes and ends. If the flush fails the writer goes on and can be closed again. */
+  /** Flushes and ends, together with what is appended meanwhile. If that fails the writer goes on and can be closed again. */
   async close(): Promise<void> {
-    await this.flush('power');
+    do {
+      await this.flush('power');
+      // The handle must not go while a later append is being written: its number may be another file's by then.
+      await this.#pumping;
+    } while (this.#pumping !== undefined || this.#records.length > 0);
     this.#isEnded = true;
-    this.#openFiles.forget(this);
-    await this.releaseHandle();
+    await this.#letGo();
   }
 
   /** Ends at once; what is queued is lost, what is stored stays. Returns when no write is under way any more. */
@@ -115,13 +123,19 @@ export class RolloutWriter implements HandleHolder {
     this.#file.abandon();
     this.#records = [];
     this.#failBatches(internal(`the writer of ${this.path} was discarded`));
-    this.#openFiles.forget(this);
     await this.#pumping;
-    await this.releaseHandle();
+    await this.#letGo();
   }
 
   releaseHandle(): Promise<void> {
     return this.#file.releaseHandle();
+  }
+
+  async #letGo(): Promise<void> {
+    this.#openFiles.forget(this);
+    await this.#file.recover();
+    // A close that fails loses nothing: what was acknowledged is in the kernel.
+    await this.releaseHandle().catch(() => {});
   }
 
   #enqueue(
@@ -132,7 +146,11 @@ export class RolloutWriter implements HandleHolder {
     const cuts = records.map((record) => cutRecord(record));
     const sizes = cuts.map(([before, after]) => before.length + Buffer.byteLength(after));
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
-    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > MAX_QUEUED_BYTES) {
+    if (sizes.some((size) => size > MAX_RECORD_BYTES)) {
+      return Promise.reject(invalidRequest(`a record of more than ${MAX_RECORD_BYTES} bytes cannot be stored`));
+    }
+    // Barriers pass: they are what makes room.
+    if (cuts.length > 0 && this.#queuedBytes > 0 && this.#queuedBytes + bytes > MAX_QUEUED_BYTES) {
       return Promise.reject(overloaded(`${this.#queuedBytes} bytes wait to be written already; try again later`));
     }
     return new Promise((resolve, reject) => {
@@ -187,6 +205,7 @@ export class RolloutWriter implements HandleHolder {
     const written = this.#records.splice(0, length);
     this.#queuedBytes -= written.reduce((sum, record) => sum + record.byteLength, 0);
     this.#writtenCount += length;
+    this.#failure = undefined;
   }
 
   /** Acknowledges, in order, whoever has what they waited for: `process` waiters, or all of them. */
