@@ -204,8 +204,10 @@ describe('faults', () => {
   it('WRITE-10 what others wrote is found before the next append, and left alone', async () => {
     const path = plannedPath();
     const writer = plannedWriter(path);
+    await writer.append(numbered(0), 'process');
     await writer.append(numbered(1), 'process');
-    appendFileSync(path, '{"foreign":');
+    // Even if it looks like what this writer wrote last.
+    appendFileSync(path, readFileSync(path, 'utf8').split('\n').at(-2) ?? '');
     const theirs = readFileSync(path);
     await expect(writer.append(numbered(2), 'process')).rejects.toMatchObject({
       code: 'conflict',
