@@ -60,7 +60,8 @@ export interface AppendRecords {
   readonly durability: Durability;
   /**
    * What becomes of the records if they cannot be written now. `keep`: they stay queued, and later writes
-   * and barriers retry them, so the caller must not send them again. `withdraw`: they are taken back.
+   * and barriers retry them, so the caller must not send them again. `withdraw`: they are taken back, unless they had
+   * been written and only putting them on stable storage failed: then they stay, and are retried like the others.
    */
   readonly onFailure: 'keep' | 'withdraw';
 }

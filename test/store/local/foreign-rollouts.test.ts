@@ -71,6 +71,9 @@ const ROWS: readonly Expected[] = [
   },
 ];
 
+/** The thread of `legacy-full`. */
+const FULL_ID = '01a2032f-9163-7e61-8353-277fdf17ab0b';
+
 interface Home {
   readonly path: string;
   readonly threadId: ThreadId;
@@ -200,6 +203,15 @@ describe('rollouts that others made', () => {
     await store.shutdownThread(threadId);
     expect(readFileSync(path).equals(before)).toBe(true);
     expect(statSync(path).mtimeMs).toBe(1_700_000_000_000);
+  });
+
+  it('READ-17 a file that had no header is looked at again when it grows', async () => {
+    const { store, threadId, path } = await homeWith('legacy-full', () => '');
+    await expect(store.readThread(threadId)).rejects.toMatchObject({ code: 'internal' });
+    const content = readFileSync(join(FIXTURES, 'legacy-full.jsonl'), 'utf8').replaceAll(FULL_ID, threadId);
+    writeFileSync(path, content, { flag: 'a' });
+    expect(await turnsOf(store, threadId)).toEqual(['completed: L hi / L yo']);
+    expect(await listedPreviews(store)).toEqual(['L hi']);
   });
 
   it('READ-12 a rollout in a history mode that is not known is refused and not listed', async () => {

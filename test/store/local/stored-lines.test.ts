@@ -75,7 +75,10 @@ it.each(['legacy', 'paginated'] as const)(
     expect(after.startsWith(before)).toBe(true);
     const [header, patch] = headersIn(after);
     expect(patch).toEqual({ ...header, memory_mode: 'disabled' });
-    expect(after.slice(before.length).split('\n').length).toBe(2);
+    const added = after.slice(before.length);
+    expect(added.split('\n').length).toBe(2);
+    const ordinals = [...after.matchAll(/"ordinal":(\d+)/g)].map(([, ordinal]) => Number(ordinal));
+    expect(ordinals).toEqual(mode === 'legacy' ? [] : [...ordinals.keys()]);
   },
 );
 
