@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { newUuid } from '../domain/ids.ts';
 import { wordsOf } from '../domain/user-input.ts';
 import type { ModelClient, ModelEvent, ModelRequest } from './model-client.ts';
@@ -7,9 +6,6 @@ import { NO_TOKENS } from './turn-events.ts';
 /** What every answer begins with, so that nobody takes it for one of a model. */
 export const ECHO_MARK = '[echo, no model is configured]';
 
-/** Deltas between pauses in which others get their turn. */
-const DELTAS_PER_PAUSE = 64;
-
 /**
  * The embedded default (D13): says back what the user said, word by word. No key, no network, no understanding.
  */
@@ -17,17 +13,12 @@ export class EchoModel implements ModelClient {
   readonly name = 'echo';
   readonly contextWindow = null;
 
-  async *stream(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent> {
+  async *stream(request: ModelRequest): AsyncGenerator<ModelEvent> {
     const words = wordsOf(request.messages.at(-1)?.input ?? []);
     const text = words === '' ? ECHO_MARK : `${ECHO_MARK} ${words}`;
     const itemId = `msg_${newUuid()}`;
     yield { type: 'messageStarted', itemId };
-    let count = 0;
-    for (const delta of text.split(/(?<=\s)(?=\S)/)) {
-      yield { type: 'messageDelta', itemId, delta };
-      count += 1;
-      if (count % DELTAS_PER_PAUSE === 0) await nextTurn(undefined, { signal });
-    }
+    for (const delta of text.split(/(?<=\s)(?=\S)/)) yield { type: 'messageDelta', itemId, delta };
     yield { type: 'messageCompleted', itemId, text };
     const [inputTokens, outputTokens] = [tokensIn(words), tokensIn(text)];
     yield {

@@ -1,4 +1,5 @@
-import { messageOf, overloaded, toSkeinError } from '../domain/errors.ts';
+import { setImmediate as nextRound } from 'node:timers/promises';
+import { messageOf, overloaded } from '../domain/errors.ts';
 import { newUuid, type ThreadId } from '../domain/ids.ts';
 import type { RolloutItem, RolloutLine } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
@@ -6,7 +7,7 @@ import { itemOfCompleted } from '../domain/thread-item.ts';
 import type { ThreadSettings } from '../domain/thread-settings.ts';
 import { turnError, type ThreadItem, type Turn, type TurnItemsView } from '../domain/turn.ts';
 import type { UserMessage } from '../domain/user-input.ts';
-import type { AppendOptions } from '../live/live-thread.ts';
+import { wasRefused, type AppendOptions } from '../live/live-thread.ts';
 import type { Durability } from '../store/thread-store.ts';
 import type { ModelClient, ModelEvent } from './model-client.ts';
 import { addTokens, type TokenUsage, type TurnEvent, type TurnOutcome } from './turn-events.ts';
@@ -49,6 +50,9 @@ export interface TurnSetup {
 
 /** Messages that steer a turn and that it has not taken up yet. */
 const MAX_PENDING_MESSAGES = 64;
+
+/** Events of a model between pauses in which everyone else gets their turn: a fast model must not hold the process. */
+const EVENTS_PER_PAUSE = 64;
 
 interface PendingMessage {
   readonly message: UserMessage;
@@ -107,11 +111,12 @@ export class TurnRunner {
    * @throws if the user's words cannot be stored: they are withdrawn then, and there was no turn
    */
   async run(message: UserMessage, accepted: () => void): Promise<TurnOutcome> {
-    const { settings, history, model, durability, tell, now } = this.#setup;
+    const { settings, history, model, durability, now } = this.#setup;
     this.#startedAtMs = now();
     const itemId = newUuid();
     const begin = beginRecords(this.#identity, settings, this.#startedAtMs, model.contextWindow);
     const said = userRecords(this.#identity, message, itemId, this.#startedAtMs);
+    let failure: string | null = null;
     await this.#asOne(async () => {
       try {
         await history.append([...begin, ...said], { durability, onFailure: 'withdraw' });
@@ -119,12 +124,14 @@ export class TurnRunner {
         this.#end();
         throw error;
       }
-      accepted();
-      tell({ type: 'turnStarted', turn: { ...this.accepted, startedAt: unixSeconds(this.#startedAtMs) } });
-      this.#tellUserItem(message, itemId, this.#startedAtMs);
+      // The turn has begun: whatever goes wrong from here on, it gets an end.
+      try {
+        this.#tellBegun(message, itemId, accepted);
+      } catch (error) {
+        failure = messageOf(error);
+      }
     });
-    this.#messages.push(message);
-    const failure = await this.#converse();
+    failure ??= await this.#converse().catch(messageOf);
     return this.#finish(failure);
   }
 
@@ -151,6 +158,17 @@ export class TurnRunner {
     this.#stream?.abort();
   }
 
+  /** The user's words are recorded: whoever asked gets the answer, and everyone hears of them. */
+  #tellBegun(message: UserMessage, itemId: string, accepted: () => void): void {
+    accepted();
+    this.#setup.tell({
+      type: 'turnStarted',
+      turn: { ...this.accepted, startedAt: unixSeconds(this.#startedAtMs) },
+    });
+    this.#tellUserItem(message, itemId, this.#startedAtMs);
+    this.#messages.push(message);
+  }
+
   /** Asks the model until nothing is left to answer. Returns what made it fail, if anything did. */
   async #converse(): Promise<string | null> {
     for (;;) {
@@ -172,9 +190,11 @@ export class TurnRunner {
     }
   }
 
-  /** Records the messages that came meanwhile. */
+  /** Records the messages that came meanwhile; after an interrupt, what still waits is left to the next turn. */
   async #takeUp(): Promise<void> {
-    for (let next = this.#pending.shift(); next !== undefined; next = this.#pending.shift()) {
+    while (!this.#isInterrupted) {
+      const next = this.#pending.shift();
+      if (next === undefined) return;
       const { message, accepted, settle, refuse } = next;
       const itemId = newUuid();
       const atMs = this.#setup.now();
@@ -186,22 +206,28 @@ export class TurnRunner {
           refuse(error);
           return;
         }
-        accepted();
         settle(true);
+        accepted();
         this.#tellUserItem(message, itemId, atMs);
         this.#messages.push(message);
       });
     }
   }
 
-  /** One call of the model. Stops without a word when the signal is aborted: the cut answer is nobody's. */
+  /**
+   * One call of the model, up to its `completed`: what it does after that is not waited for. Stops without a word when
+   * the signal is aborted: the cut answer is nobody's.
+   */
   async #answer(signal: AbortSignal): Promise<void> {
     const { threadId, turnId, settings, history, model } = this.#setup;
     const request = { threadId, turnId, settings, messages: this.#messages, history: () => history.records() };
     const answers = new Map<string, Answer>();
-    for await (const event of model.stream(request, signal)) {
-      if (signal.aborted) return;
+    let count = 0;
+    for await (const event of untilAborted(model.stream(request, signal), signal)) {
       await this.#take(event, answers);
+      if (event.type === 'completed') return;
+      count += 1;
+      if (count % EVENTS_PER_PAUSE === 0) await nextRound();
     }
   }
 
@@ -247,12 +273,12 @@ export class TurnRunner {
       durationMs: times.endedAtMs - times.startedAtMs,
     };
     if (this.#isInterrupted) {
-      await this.#record(abortRecords(this.#identity, times), this.#setup.durability);
+      await this.#recordEnd(abortRecords(this.#identity, times));
       return { status: 'interrupted', turn: { ...this.#turn('interrupted', [], 'notLoaded'), ...ended } };
     }
     const last = this.#lastAgentItem;
     const lastText = typeof last?.['text'] === 'string' ? last['text'] : null;
-    await this.#record(completeRecords(this.#identity, times, lastText, failure), this.#setup.durability);
+    await this.#recordEnd(completeRecords(this.#identity, times, lastText, failure));
     if (failure !== null) {
       const error = turnError(failure);
       return { status: 'failed', error, turn: { ...this.#turn('failed', [], 'notLoaded'), ...ended, error } };
@@ -262,18 +288,24 @@ export class TurnRunner {
   }
 
   /**
-   * Records what has happened. A store that cannot write now keeps it and tries again, so the turn goes on; the user
-   * is told, because until then it would not survive a crash.
+   * Records what has happened. A store that cannot write now keeps it and tries again, so the turn goes on; the
+   * thread's machine hears of it, and tells the user.
+   * @throws if the store refused it, so that it would be lost
    */
   async #record(items: readonly RolloutItem[], durability: Durability = 'process'): Promise<void> {
     try {
       await this.#setup.history.append(items, { durability });
     } catch (error) {
-      const { message } = toSkeinError(error);
-      this.#setup.tell({
-        type: 'warning',
-        message: `Saving this thread failed and will be tried again: ${message}`,
-      });
+      if (wasRefused(error)) throw error;
+    }
+  }
+
+  /** The turn is over whatever comes of this: a turn without a recorded end counts as interrupted. */
+  async #recordEnd(items: readonly RolloutItem[]): Promise<void> {
+    try {
+      await this.#record(items, this.#setup.durability);
+    } catch (error) {
+      this.#setup.tell({ type: 'warning', message: `The end of this turn could not be saved: ${messageOf(error)}` });
     }
   }
 
@@ -318,4 +350,30 @@ export class TurnRunner {
 function agentItem(id: string, text: string, startedAtMs: number, completedAtMs: number | null): ThreadItem {
   const shown = itemOfCompleted({ item: { type: 'AgentMessage', id, content: [{ type: 'Text', text }] } });
   return { ...(shown ?? { type: 'agentMessage', id }), startedAtMs, completedAtMs };
+}
+
+/**
+ * What a model streams, until the signal is aborted: a model that does not listen to it is left alone then, not waited
+ * for, and what it does later is nobody's.
+ */
+async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  const events = source[Symbol.asyncIterator]();
+  let wake: () => void = () => {};
+  const abort = (): void => wake();
+  signal.addEventListener('abort', abort);
+  try {
+    while (!signal.aborted) {
+      const step = await new Promise<IteratorResult<T, unknown> | undefined>((resolve, reject) => {
+        wake = () => resolve(undefined);
+        events.next().then(resolve, reject);
+      });
+      if (step === undefined || step.done === true || signal.aborted) return;
+      yield step.value;
+    }
+  } finally {
+    signal.removeEventListener('abort', abort);
+    Promise.resolve()
+      .then(() => events.return?.())
+      .catch(() => {});
+  }
 }

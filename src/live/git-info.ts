@@ -37,20 +37,26 @@ async function isInsideRepository(cwd: string): Promise<boolean> {
 
 async function git(cwd: string, args: readonly string[]): Promise<string | null> {
   try {
-    const { stdout } = await run('git', [...args], { cwd, timeout: TIMEOUT_MS, env: environment() });
+    const { stdout } = await run('git', [...args], {
+      cwd,
+      timeout: TIMEOUT_MS,
+      // What hangs may not listen to a politer signal either.
+      killSignal: 'SIGKILL',
+      env: environment(),
+    });
     return stdout.trim() || null;
   } catch {
     return null;
   }
 }
 
-/** Asks nothing of a person, touches no lock, and takes no repository from the daemon's own environment. */
+/** Asks nothing of a person, touches no lock, and takes no repository or setting from the daemon's own environment. */
 function environment(): NodeJS.ProcessEnv {
-  const { GIT_DIR: _dir, GIT_WORK_TREE: _tree, ...rest } = process.env;
-  return { ...rest, GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0' };
+  const foreign = Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_') || name === 'GIT_EXEC_PATH');
+  return { ...Object.fromEntries(foreign), GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0' };
 }
 
-/** A password in a remote's address must not get into histories. */
+/** A password in a remote's address must not get into histories, not even the rest of one with an `@` in it. */
 function withoutCredentials(url: string): string {
-  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1');
+  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1');
 }

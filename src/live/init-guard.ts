@@ -10,6 +10,7 @@ import type { LiveThread } from './live-thread.ts';
  */
 export async function guardedInit<T>(live: LiveThread, init: () => Promise<T>, signal: AbortSignal): Promise<T> {
   try {
+    signal.throwIfAborted();
     const result = await init();
     signal.throwIfAborted();
     return result;

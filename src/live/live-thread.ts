@@ -1,12 +1,20 @@
 import type { ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import { persistedItems } from '../domain/persistence-policy.ts';
+import { SkeinError } from '../domain/errors.ts';
 import type { RolloutItem, RolloutLine } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
 import { factsOfStored, type StoredThread } from '../domain/stored-thread.ts';
 import { NO_FACTS, withLine, type ThreadFacts } from '../domain/thread-facts.ts';
 import { formatTimestamp } from '../domain/timestamps.ts';
-import type { CreateThread, Durability, ForkThread, ResumeThread, ThreadStore } from '../store/thread-store.ts';
+import type {
+  CreateThread,
+  Durability,
+  ForkThread,
+  NewRecord,
+  ResumeThread,
+  ThreadStore,
+} from '../store/thread-store.ts';
 
 export interface AppendOptions {
   /** Default: `process`. */
@@ -14,6 +22,20 @@ export interface AppendOptions {
   /** Default: `keep`; see `AppendRecords`. */
   readonly onFailure?: 'keep' | 'withdraw';
 }
+
+/** True if a failed append left nothing queued, whatever was asked: the store did not take the records in at all. */
+export function wasRefused(error: unknown): boolean {
+  return error instanceof SkeinError && (error.code === 'overloaded' || error.code === 'notFound');
+}
+
+/** Records handed to the store, while it is open whether they stay. */
+interface Appended {
+  readonly records: readonly NewRecord[];
+  isCertain: boolean;
+}
+
+const withRecords = (facts: ThreadFacts, records: readonly NewRecord[]): ThreadFacts =>
+  records.reduce<ThreadFacts>(withLine, facts);
 
 /**
  * Persistence of one active thread, over whatever store (upstream-behaviour 1.9). Decides what is persisted and what
@@ -24,9 +46,16 @@ export class LiveThread {
   readonly historyMode: HistoryMode;
   readonly #store: ThreadStore;
   readonly #now: () => number;
-  /** What the history says about the thread, but for its header. */
+  /** What the history says about the thread, but for its header: with all appends, and with the certain ones alone. */
   #facts: ThreadFacts;
+  #certainFacts: ThreadFacts;
+  /** Appends from the oldest one on that is not certain yet. */
+  #appended: Appended[] = [];
   #isStored: boolean;
+  /** Records were queued that stay queued until they are written: a successful flush stores the thread. */
+  #hasKept = false;
+  /** A sync has failed that someone was promised: the next barrier makes up for it. */
+  #owesPower = false;
   #onQueued: () => void = () => {};
 
   private constructor(
@@ -40,6 +69,7 @@ export class LiveThread {
     this.threadId = threadId;
     this.historyMode = historyMode;
     this.#facts = stored === null ? NO_FACTS : factsOfStored(stored);
+    this.#certainFacts = this.#facts;
     this.#isStored = stored !== null;
     this.#now = now;
   }
@@ -84,44 +114,61 @@ export class LiveThread {
     return this.#isStored;
   }
 
-  /** Called whenever records have been handed to the store and are not acknowledged yet. */
+  /**
+   * Called when a barrier has something to do or to find out: records stay queued whatever happens, a lazy thread was
+   * stored, or an append failed that is to be made up for.
+   */
   onQueued(listener: () => void): void {
     this.#onQueued = listener;
   }
 
   /**
    * Adds what the policy keeps of these items, in order; nothing kept is no store call. Resolves when they are as
-   * durable as asked. A failed `keep` append must not be repeated: its records stay queued for the next barrier.
+   * durable as asked. A failed `keep` append must not be repeated: its records stay queued for the next barrier,
+   * unless the store refused them ({@link wasRefused}).
    */
   async append(items: readonly RolloutItem[], options: AppendOptions = {}): Promise<void> {
     const kept = persistedItems(items, this.historyMode);
     if (kept.length === 0) return;
     const timestamp = formatTimestamp(this.#now());
     const records = kept.map((item) => ({ timestamp, item }));
-    const before = this.#facts;
-    this.#facts = records.reduce<ThreadFacts>(withLine, before);
-    const after = this.#facts;
+    const appended: Appended = { records, isCertain: false };
+    this.#appended.push(appended);
+    this.#facts = withRecords(this.#facts, records);
+    const { threadId } = this;
     const { durability = 'process', onFailure = 'keep' } = options;
-    const stored = this.#store.appendItems({ threadId: this.threadId, records, facts: after, durability, onFailure });
-    this.#onQueued();
     try {
+      const stored = this.#store.appendItems({ threadId, records, facts: this.#facts, durability, onFailure });
+      if (onFailure === 'keep') {
+        this.#hasKept = true;
+        this.#onQueued();
+      }
       await stored;
-      this.#isStored = true;
     } catch (error) {
-      if (onFailure === 'withdraw' && this.#facts === after) this.#facts = before;
+      if (onFailure === 'withdraw' || wasRefused(error)) this.#withdraw(appended);
+      else {
+        this.#settle(appended);
+        this.#owesPower ||= durability === 'power';
+        this.#onQueued();
+      }
       throw error;
     }
+    this.#isStored = true;
+    this.#settle(appended);
+    if (onFailure === 'withdraw') this.#onQueued();
   }
 
   /** Stores a lazy thread's header, and whatever is queued. */
   async persist(durability: Durability): Promise<void> {
-    await this.#store.persistThread(this.threadId, durability);
+    await this.#barrier(durability, (owed) => this.#store.persistThread(this.threadId, owed));
     this.#isStored = true;
   }
 
   /** Makes whatever is queued durable; nothing for an unused thread. */
   async flush(durability: Durability): Promise<void> {
-    await this.#store.flushThread(this.threadId, durability);
+    const hadKept = this.#hasKept;
+    await this.#barrier(durability, (owed) => this.#store.flushThread(this.threadId, owed));
+    if (hadKept) this.#isStored = true;
   }
 
   /** Flushes and lets go. If that fails the thread stays live and this can be tried again. */
@@ -147,6 +194,36 @@ export class LiveThread {
     await this.#store.flushThread(this.threadId, 'process');
     const updated = await this.#store.updateThreadMetadata(this.threadId, patch);
     this.#isStored = true;
+    const { git, memoryMode } = updated;
+    this.#facts = { ...this.#facts, git, memoryMode };
+    this.#certainFacts = { ...this.#certainFacts, git, memoryMode };
     return updated;
+  }
+
+  /** As durable as asked, or as something before was promised to be. */
+  async #barrier(durability: Durability, run: (durability: Durability) => Promise<void>): Promise<void> {
+    const owesPower = this.#owesPower;
+    this.#owesPower = false;
+    try {
+      await run(owesPower ? 'power' : durability);
+    } catch (error) {
+      this.#owesPower ||= owesPower;
+      throw error;
+    }
+  }
+
+  /** An append is there to stay. */
+  #settle(appended: Appended): void {
+    appended.isCertain = true;
+    for (let [first] = this.#appended; first?.isCertain === true; [first] = this.#appended) {
+      this.#certainFacts = withRecords(this.#certainFacts, first.records);
+      this.#appended.shift();
+    }
+  }
+
+  /** An append was taken back: the facts are those without it, whatever else is under way. */
+  #withdraw(appended: Appended): void {
+    this.#appended = this.#appended.filter((one) => one !== appended);
+    this.#facts = this.#appended.reduce((facts, { records }) => withRecords(facts, records), this.#certainFacts);
   }
 }
