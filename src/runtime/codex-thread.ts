@@ -1,5 +1,5 @@
 import type { Failure, PersistenceState, TurnState } from '../../machines/thread-machine.ts';
-import { invalidRequest, overloaded } from '../domain/errors.ts';
+import { internal, invalidRequest, overloaded } from '../domain/errors.ts';
 import { newUuid, type ThreadId } from '../domain/ids.ts';
 import { numberMember, isJsonObject, type JsonObject, type JsonValue } from '../domain/json.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
@@ -40,8 +40,13 @@ export interface CodexThreadParams {
   readonly now: () => number;
   readonly onEvent: (event: ThreadEvent) => void;
   readonly onTransition: (transition: Transition) => void;
-  /** The thread's machine failed; it must be dropped. */
-  readonly onCrash: (error: unknown) => void;
+  /** The thread has shut down, or was never opened. */
+  readonly onEnded: () => void;
+  /**
+   * The thread's machine failed; it must be dropped.
+   * @param released settles when the thread has let go of its writer, so that it can be opened anew; never rejects
+   */
+  readonly onCrash: (error: unknown, released: Promise<void>) => void;
 }
 
 /** An answer to user input: a turn begun by it, or the running one that it joined. */
@@ -67,6 +72,8 @@ interface RunningTurn {
   readonly accepted: () => void;
   readonly refuse: (error: unknown) => void;
   outcome: TurnOutcome | undefined;
+  /** The work of the runner. */
+  ran: Promise<void>;
   readonly ended: Promise<void>;
   readonly end: () => void;
 }
@@ -81,6 +88,8 @@ export class CodexThread {
   readonly #actor: ThreadActor;
   #settings: ThreadSettings;
   #opened: OpenedThread | undefined;
+  /** Settles when the attempt to open the thread has ended; never rejects. */
+  #openingEnded: Promise<void> = Promise.resolve();
   #history: TurnHistory | undefined;
   #turn: RunningTurn | undefined;
   #tokens: TokenUsage = NO_TOKENS;
@@ -98,27 +107,41 @@ export class CodexThread {
     this.#actor = new ThreadActor(
       params.id,
       {
-        open: (signal) => this.#open(signal),
+        open: (signal) => {
+          const opening = this.#open(signal);
+          this.#openingEnded = opening.then(
+            () => {},
+            () => {},
+          );
+          return opening;
+        },
         barrier: (mustPersist) => this.#barrier(mustPersist),
         runTurn: (turnId) => this.#runTurn(turnId),
         interruptTurn: () => this.#turn?.runner.interrupt(),
         shutdown: async () => this.#opened?.live?.shutdown(),
-        discardWriter: () => void this.#opened?.live?.discard().catch(() => {}),
+        discardWriter: () => {
+          const discarded = this.#discardOpened();
+          this.#openingEnded = this.#openingEnded.then(() => discarded);
+        },
       },
       {
         onTurnEnded: () => this.#turnEnded(),
         onPersistenceFailed: (failure, attempts) => this.#persistenceFailed(failure, attempts),
         onPersistenceHealed: () => this.#tell({ type: 'warning', message: 'Saving this thread works again.' }),
         onTransition: params.onTransition,
-        onCrash: params.onCrash,
+        onEnded: params.onEnded,
+        onCrash: (error) => params.onCrash(error, this.#letGo(error)),
       },
       params.now,
     );
   }
 
-  /** Resolves when the thread is loaded. @throws what kept it from being; it is over then */
+  /** Resolves when the thread is loaded. @throws what kept it from being; it is over then, and holds nothing */
   get opened(): Promise<void> {
-    return this.#actor.opened;
+    return this.#actor.opened.catch(async (error: unknown) => {
+      await this.#openingEnded;
+      throw error;
+    });
   }
 
   /** Gives up opening. */
@@ -299,7 +322,29 @@ export class CodexThread {
     this.#history = live === null ? await this.#ephemeralHistory(opened) : new StoredHistory(live);
     this.#opened = opened;
     this.#tokens = tokensOf(thread.tokenUsage);
+    // Given up after the last look at the signal: nobody else knows of this writer yet.
+    if (signal.aborted) await this.#discardOpened();
     return { isStored: live?.isStored === true };
+  }
+
+  /** The thread was not opened after all. */
+  async #discardOpened(): Promise<void> {
+    const live = this.#opened?.live ?? null;
+    this.#opened = undefined;
+    await live?.discard().catch(() => {});
+  }
+
+  /** After a crash: ends what runs, answers who waits, and gives the writer back. Never rejects. */
+  async #letGo(error: unknown): Promise<void> {
+    const turn = this.#turn;
+    this.#turn = undefined;
+    turn?.runner.interrupt();
+    turn?.refuse(internal('the thread failed', error));
+    turn?.end();
+    await turn?.ran.catch(() => {});
+    await this.#openingEnded;
+    const live = this.#opened?.live ?? null;
+    await live?.shutdown().catch(() => live.discard().catch(() => {}));
   }
 
   async #ephemeralHistory({ thread, inherited }: OpenedThread): Promise<TurnHistory> {
@@ -335,27 +380,30 @@ export class CodexThread {
       let end: () => void = () => {};
       const ended = new Promise<void>((done) => (end = done));
       const acknowledge = (): void => {
-        accepted({ turn: runner.accepted });
         resolve();
+        accepted({ turn: runner.accepted });
       };
-      this.#turn = { turnId, runner, message, accepted: acknowledge, refuse, outcome: undefined, ended, end };
+      const [outcome, ran] = [undefined, Promise.resolve()];
+      this.#turn = { turnId, runner, message, accepted: acknowledge, refuse, outcome, ran, ended, end };
       this.#actor.send({ type: 'turn.start', turnId, cause });
       // The machine takes a turn only while it is loaded and idle.
-      if (this.#actor.states.turn === 'idle') {
+      if (this.#actor.turnId !== turnId) {
         this.#turn = undefined;
         refuse(invalidRequest(`thread ${this.id} is closing`));
       }
     });
   }
 
-  async #runTurn(turnId: string): Promise<void> {
+  #runTurn(turnId: string): Promise<void> {
     const turn = this.#turn;
-    if (turn?.turnId !== turnId) return;
-    try {
-      turn.outcome = await turn.runner.run(turn.message, turn.accepted);
-    } catch (error) {
-      turn.refuse(error);
-    }
+    if (turn?.turnId !== turnId) return Promise.resolve();
+    turn.ran = turn.runner.run(turn.message, turn.accepted).then(
+      (outcome) => {
+        turn.outcome = outcome;
+      },
+      (error: unknown) => turn.refuse(error),
+    );
+    return turn.ran;
   }
 
   #turnEnded(): void {

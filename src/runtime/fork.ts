@@ -2,9 +2,10 @@ import { invalidRequest, SkeinError } from '../domain/errors.ts';
 import type { RolloutItem, RolloutLine } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
-import { emptyHistory, foldLine } from '../domain/turn-history.ts';
+import type { Turn } from '../domain/turn.ts';
 import { abortRecords } from '../engine/turn-records.ts';
 import type { ForkBoundary, ThreadStore } from '../store/thread-store.ts';
+import { cutOf, outlineOf } from './history-outline.ts';
 
 /** What of its source a fork begins with (upstream-behaviour 6.5). */
 export type ForkSnapshot =
@@ -17,8 +18,8 @@ export type ForkSnapshot =
 
 export interface ForkPlan {
   readonly boundary: ForkBoundary;
-  /** Records that the fork adds at once: the end of a turn that its source is in the middle of. */
-  readonly closing: readonly RolloutItem[];
+  /** A turn that the fork begins in the middle of gets an end at once. */
+  readonly endsOpenTurn: boolean;
 }
 
 /**
@@ -33,17 +34,28 @@ export async function planFork(
 ): Promise<ForkPlan> {
   switch (snapshot.kind) {
     case 'truncateBeforeNthUserMessage':
-      return { boundary: { kind: 'beforeUserMessage', index: snapshot.index }, closing: [] };
+      return { boundary: await truncation(store, source, snapshot.index), endsOpenTurn: false };
     case 'beforeTurn':
-      return { boundary: snapshot, closing: [] };
+      return { boundary: snapshot, endsOpenTurn: false };
     case 'throughTurn':
       if (snapshot.turnId === activeTurnId) {
         throw invalidRequest(`lastTurnId '${snapshot.turnId}' identifies an in-progress turn`);
       }
-      return { boundary: snapshot, closing: [] };
+      return { boundary: snapshot, endsOpenTurn: false };
     case 'interrupted':
-      return { boundary: { kind: 'latest' }, closing: await endOfOpenTurn(store, source) };
+      return { boundary: { kind: 'latest' }, endsOpenTurn: true };
   }
+}
+
+/** Stores know turns that go on by their markers; words that nobody answered yet are one without. */
+async function truncation(store: ThreadStore, source: StoredThread, index: number): Promise<ForkBoundary> {
+  const last = await lastTurn(store, source);
+  if (last !== undefined && isUnanswered(last)) {
+    const outline = await outlineOf(store.loadHistory(source.id), source.historyMode);
+    const messages = outline.turns.reduce((sum, turn) => sum + turn.messagesAt.length, 0);
+    if (index >= messages) return { kind: 'beforeTurn', turnId: last.id };
+  }
+  return { kind: 'beforeUserMessage', index };
 }
 
 /** A turn that is not there, in the words that the protocol has for it in legacy threads. */
@@ -55,41 +67,39 @@ export function explainForkFailure(error: unknown, source: StoredThread, snapsho
   return invalidRequest(`${member} '${snapshot.turnId}' was not found in the source thread`);
 }
 
-/** The records that a fork begins with, read one by one: for forks that no store makes. */
-export async function* recordsUpTo(
-  history: AsyncIterable<RolloutLine>,
+/** The records that ephemeral forks begin with: no store makes them. @throws invalidRequest for an unknown turn */
+export async function* inheritedRecords(
+  history: () => AsyncIterable<RolloutLine>,
   mode: HistoryMode,
-  boundary: ForkBoundary,
+  plan: ForkPlan,
 ): AsyncGenerator<RolloutLine> {
-  let fold = emptyHistory(mode);
-  let messages = 0;
-  for await (const line of history) {
-    const step = foldLine(fold, line);
-    ({ fold } = step);
-    let isLast = false;
-    for (const change of step.changes) {
-      if (boundary.kind === 'beforeTurn' && change.type === 'turnOpened' && change.turnId === boundary.turnId) return;
-      if (boundary.kind === 'throughTurn' && change.type === 'turnClosed' && change.turnId === boundary.turnId) {
-        isLast = true;
-      }
-      if (change.type === 'itemRecorded' && change.role === 'user') {
-        if (boundary.kind === 'beforeUserMessage' && messages === boundary.index) return;
-        messages += 1;
-      }
-    }
+  const outline = await outlineOf(history(), mode);
+  const end = cutOf(outline, plan.boundary);
+  let at = 0;
+  let timestamp = '';
+  for await (const line of history()) {
+    if (at === end) break;
     yield line;
-    if (isLast) return;
+    ({ timestamp } = line);
+    at += 1;
   }
+  const last = outline.turns.at(-1);
+  if (!plan.endsOpenTurn || last === undefined || !last.goesOn) return;
+  for (const item of abortRecords(last)) yield { timestamp, item };
 }
 
-async function endOfOpenTurn(store: ThreadStore, source: StoredThread): Promise<readonly RolloutItem[]> {
-  const { data } = await store.listTurns({ threadId: source.id, limit: 1, direction: 'desc', itemsView: 'full' });
-  const [last] = data;
-  if (last === undefined) return [];
-  if (last.status === 'inProgress') {
-    return abortRecords({ turnId: last.id, ...(last.rootTurnId === null ? {} : { rootTurnId: last.rootTurnId }) });
-  }
-  // Without markers, words that nobody answered are a turn in its middle.
-  const isUnanswered = last.id.startsWith('rollout-') && last.items.at(-1)?.type === 'userMessage';
-  return isUnanswered ? abortRecords({ turnId: last.id }) : [];
+/** The records that end a turn which a history leaves off in the middle of; none if it does not. */
+export async function endOfOpenTurn(store: ThreadStore, thread: StoredThread): Promise<readonly RolloutItem[]> {
+  const last = await lastTurn(store, thread);
+  if (last === undefined || !(last.status === 'inProgress' || isUnanswered(last))) return [];
+  return abortRecords({ turnId: last.id, ...(last.rootTurnId === null ? {} : { rootTurnId: last.rootTurnId }) });
 }
+
+async function lastTurn(store: ThreadStore, { id }: StoredThread): Promise<Turn | undefined> {
+  const { data } = await store.listTurns({ threadId: id, limit: 1, direction: 'desc', itemsView: 'full' });
+  return data[0];
+}
+
+/** Without markers, words that nobody answered are a turn in its middle. */
+const isUnanswered = (turn: Turn): boolean =>
+  turn.id.startsWith('rollout-') && turn.status === 'completed' && turn.items.at(-1)?.type === 'userMessage';

@@ -7,9 +7,9 @@ import {
   type SnapshotFrom,
 } from 'xstate';
 
-/** How whoever starts an actor hears of it. None of these may throw; what they throw is reported as a crash. */
+/** How whoever starts an actor hears of it. None of these may throw; if one does, that counts as a crash. */
 export interface ActorObserver<M extends AnyStateMachine> {
-  /** The machine failed for good: it takes no events any more. */
+  /** The machine failed for good: it takes no events any more. Called once at most. */
   readonly onCrash: (error: unknown) => void;
   /** The machine came to its end. */
   readonly onDone?: () => void;
@@ -37,10 +37,28 @@ export function startActor<M extends AnyStateMachine>(
   const { onCrash, onDone = () => {}, onEvent, onEmitted } = observer;
   const logic = onEvent === undefined ? machine : observed(machine, onEvent);
   const actor = createActor(logic, { input, clock });
+  let hasCrashed = false;
+  const crash = (error: unknown): void => {
+    if (hasCrashed) return;
+    hasCrashed = true;
+    actor.stop();
+    onCrash(error);
+  };
+  // What an observer throws would become an error of the process, and whom it told of nothing would wait for ever.
+  const guarded =
+    <A extends readonly unknown[]>(observe: (...args: A) => void) =>
+    (...args: A): void => {
+      if (hasCrashed) return;
+      try {
+        observe(...args);
+      } catch (error) {
+        crash(error);
+      }
+    };
   // One observer for both ends: one that does not take errors would make them unhandled.
-  actor.subscribe({ error: onCrash, complete: onDone });
+  actor.subscribe({ error: crash, complete: guarded(onDone) });
   // The wildcard's type loses the connection to the machine's own events.
-  if (onEmitted !== undefined) actor.on('*', onEmitted);
+  if (onEmitted !== undefined) actor.on('*', guarded(onEmitted));
   actor.start();
   return actor;
 }

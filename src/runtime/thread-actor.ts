@@ -32,6 +32,8 @@ export interface ThreadActorObserver {
   onPersistenceFailed(failure: Failure, attempts: number): void;
   onPersistenceHealed(): void;
   onTransition(transition: Transition): void;
+  /** The machine came to its end: the thread has shut down, or was never opened. */
+  onEnded(): void;
   /** The machine failed: the thread must be dropped and opened anew. */
   onCrash(error: unknown): void;
 }
@@ -93,7 +95,10 @@ export class ThreadActor {
           this.#refuseAll(internal('the thread failed', error));
           observer.onCrash(error);
         },
-        onDone: () => effectsByKey.delete(key),
+        onDone: () => {
+          effectsByKey.delete(key);
+          observer.onEnded();
+        },
         onEvent: (event, before, after) => this.#log.note(event, before.value, after.value),
         onEmitted: emitted,
       },
@@ -112,6 +117,11 @@ export class ThreadActor {
   /** The last persistence failure that has not healed. */
   get failure(): Failure | null {
     return this.#actor.getSnapshot().context.failure;
+  }
+
+  /** The turn that the machine has taken and that has not ended. */
+  get turnId(): string | null {
+    return this.isOver ? null : this.#actor.getSnapshot().context.turnId;
   }
 
   get recentTransitions(): readonly Transition[] {

@@ -9,7 +9,7 @@ import { guardedInit } from '../live/init-guard.ts';
 import { LiveThread } from '../live/live-thread.ts';
 import type { Durability, ThreadStore } from '../store/thread-store.ts';
 import type { CodexThread, OpenedThread } from './codex-thread.ts';
-import { explainForkFailure, planFork, recordsUpTo, type ForkSnapshot } from './fork.ts';
+import { endOfOpenTurn, explainForkFailure, inheritedRecords, planFork, type ForkSnapshot } from './fork.ts';
 import type { ManagerListener } from './thread-events.ts';
 import {
   describePlanned,
@@ -132,7 +132,7 @@ export class ThreadManager {
       const opened = { live, thread: describePlanned(header, path, settings, createdAtMs) };
       return guardedInit(live, async () => opened, signal);
     };
-    const thread = await this.#registry.load({ id: threadId, settings, open });
+    const thread = await this.#registry.load(threadId, async () => ({ settings, open }));
     await answer(thread);
     this.#tell(threadId, { type: 'threadStarted', thread: thread.described });
     return thread;
@@ -148,15 +148,15 @@ export class ThreadManager {
     if (this.#registry.isClosing(threadId)) {
       throw invalidRequest(`thread ${threadId} is closing; retry thread/resume after the thread is closed`);
     }
-    const running = this.find(threadId);
+    const opening = this.#registry.opening(threadId);
+    // Nothing may wait between this look and the loading: whoever comes second must find the first.
+    const running = opening === undefined ? this.find(threadId) : await opening;
     if (running !== undefined) {
       if (path !== undefined && running.described.path !== path) {
         throw invalidRequest(`thread ${threadId} is already running with a different rollout path`);
       }
       return running;
     }
-    const opening = this.#registry.opening(threadId);
-    if (opening !== undefined) return opening;
     const { defaults } = this.#options;
     return this.#resumeCold(threadId, path, (stored) =>
       overriddenSettings(restoredSettings(stored, defaults.settings), params.overrides, defaults),
@@ -178,19 +178,27 @@ export class ThreadManager {
     const open = async (signal: AbortSignal): Promise<OpenedThread> => {
       if (params.isEphemeral) {
         const described = describePlanned(header, null, settings, createdAtMs);
-        const inherited = recordsUpTo(store.loadHistory(sourceId), historyMode, plan.boundary);
+        const inherited = inheritedRecords(() => store.loadHistory(sourceId), historyMode, plan);
         return { live: null, thread: { ...described, forkedFromId: sourceId, preview: source.preview }, inherited };
       }
       const { live, stored } = await LiveThread.fork(store, { ...fork, boundary: plan.boundary }, this.#now);
       const finish = async (): Promise<OpenedThread> => {
-        if (plan.closing.length > 0) await live.append(plan.closing, { durability: 'power' });
+        // Asked of the fork, not of its source: that one may have gone on meanwhile.
+        const closing = plan.endsOpenTurn ? await endOfOpenTurn(store, stored) : [];
+        if (closing.length > 0) await live.append(closing, { durability: 'power', onFailure: 'withdraw' });
         return { live, thread: stored };
       };
-      return guardedInit(live, finish, signal);
+      return guardedInit(live, finish, signal).catch(async (error: unknown) => {
+        // A fork is stored as it is made; half of one is nobody's.
+        await store.deleteThreads([threadId]).catch(() => {});
+        throw error;
+      });
     };
-    const thread = await this.#registry.load({ id: threadId, settings, open }).catch((error: unknown) => {
-      throw explainForkFailure(error, source, params.snapshot);
-    });
+    const thread = await this.#registry
+      .load(threadId, async () => ({ settings, open }))
+      .catch((error: unknown) => {
+        throw explainForkFailure(error, source, params.snapshot);
+      });
     await answer(thread);
     this.#tell(threadId, { type: 'threadStarted', thread: thread.described });
     return thread;
@@ -204,12 +212,13 @@ export class ThreadManager {
     return thread === undefined ? stored : { ...stored, ...shownOf(thread) };
   }
 
-  /** Changes metadata of a thread, loaded or not. @throws notFound; invalidRequest for an ephemeral one */
+  /** Changes metadata of a thread, loaded or not; one that is on its way is waited for. @throws notFound; invalidRequest for an ephemeral one */
   async updateMetadata(
     threadId: ThreadId,
     patch: ThreadMetadataPatch,
     answer: Answer<StoredThread> = noAnswer,
   ): Promise<StoredThread> {
+    await this.#registry.whenSettled(threadId);
     const thread = this.find(threadId);
     const updated =
       thread === undefined
@@ -232,8 +241,9 @@ export class ThreadManager {
     if (loaded === undefined) await store.readThread(threadId);
     else if (!loaded.isStored) await loaded.persist(cause);
     const family = await store.descendantsOf(threadId);
-    for (const member of [...family.toReversed(), threadId]) await this.#registry.close(member, cause);
-    const archived = await store.archiveThreads([threadId, ...family]);
+    const archived = await this.#registry.whileUnloaded([...family.toReversed(), threadId], cause, () =>
+      store.archiveThreads([threadId, ...family]),
+    );
     await answer(archived);
     for (const id of archived) this.#tell(id, { type: 'threadArchived' });
     return archived;
@@ -257,11 +267,13 @@ export class ThreadManager {
     if (loaded?.isEphemeral === true) {
       throw invalidRequest(`thread is not persisted and cannot be deleted: ${threadId}`);
     }
-    const wasLazy = loaded !== undefined && !loaded.isStored;
     if (loaded === undefined) await store.readThread(threadId, { includeArchived: true });
-    const family = wasLazy ? [] : await store.descendantsOf(threadId);
-    for (const member of [...family.toReversed(), threadId]) await this.#registry.close(member, cause);
-    const deleted = wasLazy ? [threadId] : await store.deleteThreads([threadId, ...family]);
+    const family = loaded?.isStored === false ? [] : await store.descendantsOf(threadId);
+    const deleted = await this.#registry.whileUnloaded([...family.toReversed(), threadId], cause, async () => {
+      // Asked only now: a turn may have begun meanwhile. An unused thread is gone with its writer.
+      if (loaded?.isStored === false) return [threadId];
+      return store.deleteThreads([threadId, ...family]);
+    });
     await answer(deleted);
     for (const id of deleted) this.#tell(id, { type: 'threadDeleted' });
     return deleted;
@@ -284,14 +296,15 @@ export class ThreadManager {
     }
     if (!thread.isStored) throw invalidRequest(`turn not found: ${beforeTurnId}`);
     const { settings } = thread;
-    await this.#registry.close(threadId, cause);
     let refusal: SkeinError | undefined;
-    try {
-      await this.#options.store.revertThread(threadId, beforeTurnId);
-    } catch (error) {
-      refusal = toSkeinError(error);
-    }
-    const reverted = await this.#resumeCold(threadId, undefined, () => settings);
+    const reverted = await this.#registry.whileUnloaded([threadId], cause, async () => {
+      try {
+        await this.#options.store.revertThread(threadId, beforeTurnId);
+      } catch (error) {
+        refusal = toSkeinError(error);
+      }
+      return this.#resumeCold(threadId, undefined, () => settings);
+    });
     if (refusal !== undefined) throw refusal;
     await answer(reverted);
     this.#tell(threadId, { type: 'threadReverted' });
@@ -312,13 +325,15 @@ export class ThreadManager {
     settingsOf: (stored: StoredThread) => ThreadSettings,
   ): Promise<CodexThread> {
     const { store } = this.#options;
-    const stored = path === undefined ? await this.#unarchived(threadId) : await store.readThreadByPath(path);
     const resume = path === undefined ? { threadId } : { threadId, path, includeArchived: true };
     const open = async (signal: AbortSignal): Promise<OpenedThread> => {
       const opened = await LiveThread.resume(store, resume, this.#now);
       return guardedInit(opened.live, async () => ({ live: opened.live, thread: opened.stored }), signal);
     };
-    const thread = await this.#registry.load({ id: threadId, settings: settingsOf(stored), open });
+    const thread = await this.#registry.load(threadId, async () => {
+      const stored = path === undefined ? await this.#unarchived(threadId) : await store.readThreadByPath(path);
+      return { settings: settingsOf(stored), open };
+    });
     this.#tell(threadId, { type: 'statusChanged', status: thread.status });
     return thread;
   }

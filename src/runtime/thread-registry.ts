@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { conflict, invalidRequest, messageOf, overloaded } from '../domain/errors.ts';
+import { conflict, internal, invalidRequest, messageOf, overloaded } from '../domain/errors.ts';
 import type { ThreadId } from '../domain/ids.ts';
 import { CodexThread, type CodexThreadParams } from './codex-thread.ts';
 import type { ThreadEvent } from './thread-events.ts';
@@ -25,6 +25,14 @@ export interface ShutdownReport {
 /** A thread that is unloaded for a reason of its own gets this long. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
+/** What a thread is made of, once that is known. */
+export type PrepareThread = () => Promise<Pick<CodexThreadParams, 'settings' | 'open'>>;
+
+interface Opening {
+  readonly loaded: Promise<CodexThread>;
+  readonly cancelled: AbortController;
+}
+
 /**
  * The loaded threads: a plain map of roots that do not share their fate (D1). An id is opened once at a time, closed
  * once at a time, and in here only while it is loaded.
@@ -33,9 +41,13 @@ export class ThreadRegistry {
   readonly #options: RegistryOptions;
   readonly #threads = new Map<ThreadId, CodexThread>();
   /** One opening of a thread at a time; whoever else wants it waits for the same one. */
-  readonly #opening = new Map<ThreadId, { readonly thread: CodexThread; readonly loaded: Promise<CodexThread> }>();
+  readonly #opening = new Map<ThreadId, Opening>();
   readonly #closing = new Map<ThreadId, Promise<void>>();
+  /** Threads that something is done with for which they must not be loaded, and how often. */
+  readonly #held = new Map<ThreadId, number>();
   readonly #transitionListeners = new Set<(transition: Transition) => void>();
+  /** Who waits for a change in what runs. */
+  readonly #changeWaiters = new Set<() => void>();
   #isEnding = false;
 
   constructor(options: RegistryOptions) {
@@ -63,44 +75,69 @@ export class ThreadRegistry {
     return this.#opening.get(threadId)?.loaded;
   }
 
+  /** The thread is being unloaded, or kept from being loaded. */
   isClosing(threadId: ThreadId): boolean {
-    return this.#closing.has(threadId);
+    return this.#closing.has(threadId) || this.#held.has(threadId);
+  }
+
+  /** Resolves when the thread is not being opened or unloaded any more, however that ends. */
+  async whenSettled(threadId: ThreadId): Promise<void> {
+    await this.#opening.get(threadId)?.loaded.catch(() => {});
+    await this.#closing.get(threadId)?.catch(() => {});
   }
 
   /**
    * Makes a thread and waits until it is loaded.
+   * @param prepare finds out what it is made of; nobody else opens it meanwhile
    * @throws conflict for an id that is loaded; what kept it from opening, which leaves nothing behind
    */
-  load(params: Pick<CodexThreadParams, 'id' | 'settings' | 'open'>): Promise<CodexThread> {
-    const { id } = params;
+  load(id: ThreadId, prepare: PrepareThread): Promise<CodexThread> {
     if (this.#isEnding) return Promise.reject(overloaded('the daemon is stopping; try again when it is back'));
     if (this.find(id) !== undefined || this.#opening.has(id)) {
       return Promise.reject(conflict(`thread ${id} is already running`, 'this daemon'));
     }
-    const thread = this.#make(params);
-    const loaded = this.#load(thread);
-    this.#opening.set(id, { thread, loaded });
+    const cancelled = new AbortController();
+    const loaded = this.#load(id, prepare, cancelled.signal).finally(() => this.#opening.delete(id));
+    this.#opening.set(id, { loaded, cancelled });
     return loaded;
   }
 
   /** Takes a thread out without ending it; only if it is still the one given. */
   remove(thread: CodexThread): boolean {
     if (this.#threads.get(thread.id) !== thread) return false;
-    return this.#threads.delete(thread.id);
+    this.#threads.delete(thread.id);
+    this.#changed();
+    return true;
   }
 
   /**
    * Unloads a thread, if it is loaded: a running turn is interrupted, everything is written, the writer is let go.
-   * What cannot be done in time stays loaded. @throws what kept it from ending
+   * What cannot be done in time stays loaded; if it ends later after all, it is unloaded then.
+   * @throws what kept it from ending
    */
   close(threadId: ThreadId, cause: string): Promise<void> {
     const already = this.#closing.get(threadId);
     if (already !== undefined) return already;
-    const thread = this.find(threadId);
-    if (thread === undefined) return Promise.resolve();
-    const closing = this.#close(thread, cause).finally(() => this.#closing.delete(threadId));
-    this.#closing.set(threadId, closing);
-    return closing;
+    if (this.find(threadId) === undefined && !this.#opening.has(threadId)) return Promise.resolve();
+    return this.#closes(threadId, this.#close(threadId, cause));
+  }
+
+  /**
+   * Unloads threads, one after the other, and keeps them from being loaded again while something is done with what
+   * is stored of them. @throws what kept one from ending; what `work` throws
+   */
+  async whileUnloaded<T>(threadIds: readonly ThreadId[], cause: string, work: () => Promise<T>): Promise<T> {
+    for (const id of threadIds) this.#held.set(id, (this.#held.get(id) ?? 0) + 1);
+    try {
+      for (const id of threadIds) await this.close(id, cause);
+      return await work();
+    } finally {
+      for (const id of threadIds) {
+        const count = (this.#held.get(id) ?? 0) - 1;
+        if (count > 0) this.#held.set(id, count);
+        else this.#held.delete(id);
+      }
+    }
   }
 
   /** From now on no thread is loaded any more; those that are go on. */
@@ -114,8 +151,9 @@ export class ThreadRegistry {
    */
   async shutdownAll(timeoutMs: number, cause: string): Promise<ShutdownReport> {
     const opening = [...this.#opening.values()];
-    for (const { thread } of opening) thread.cancel(cause);
-    await Promise.allSettled(opening.map(({ loaded }) => loaded));
+    for (const { cancelled } of opening) cancelled.abort(cause);
+    const givenUp = Promise.allSettled(opening.map(({ loaded }) => loaded)).then(() => {});
+    await within(timeoutMs, givenUp);
     const completed: ThreadId[] = [];
     const failed: { threadId: ThreadId; reason: string }[] = [];
     const timedOut: ThreadId[] = [];
@@ -124,10 +162,8 @@ export class ThreadRegistry {
         const threadId = thread.id;
         const outcome = await within(timeoutMs, thread.shutdown(cause));
         if (outcome === 'timedOut') timedOut.push(threadId);
-        else if (outcome === 'done') {
-          completed.push(threadId);
-          this.remove(thread);
-        } else failed.push({ threadId, reason: messageOf(outcome.error) });
+        else if (outcome === 'done') completed.push(threadId);
+        else failed.push({ threadId, reason: messageOf(outcome.error) });
       }),
     );
     const byId = (a: ThreadId, b: ThreadId): number => (a < b ? -1 : 1);
@@ -143,11 +179,11 @@ export class ThreadRegistry {
     while (!signal.aborted && this.all.some((thread) => thread.states.turn !== 'idle')) {
       await new Promise<void>((resolve) => {
         const done = (): void => {
-          stop();
+          this.#changeWaiters.delete(done);
           signal.removeEventListener('abort', done);
           resolve();
         };
-        const stop = this.onTransition(done);
+        this.#changeWaiters.add(done);
         signal.addEventListener('abort', done);
       });
     }
@@ -162,34 +198,66 @@ export class ThreadRegistry {
       durability,
       now,
       onEvent: (event) => onEvent(id, event),
-      onTransition: (transition) => {
-        for (const listener of this.#transitionListeners) listener(transition);
-      },
-      onCrash: (error) => {
+      onTransition: (transition) => this.#heard(transition),
+      onEnded: () => this.#ended(thread),
+      onCrash: (error, released) => {
         onProblem(`thread ${id} failed and was dropped`, error);
-        this.remove(thread);
-        onEvent(id, { type: 'statusChanged', status: { type: 'notLoaded' } });
+        void this.#closes(id, released);
+        this.#ended(thread);
       },
     });
     return thread;
   }
 
-  async #load(thread: CodexThread): Promise<CodexThread> {
-    try {
-      await thread.opened;
-      this.#threads.set(thread.id, thread);
-      return thread;
-    } finally {
-      this.#opening.delete(thread.id);
-    }
+  async #load(id: ThreadId, prepare: PrepareThread, cancelled: AbortSignal): Promise<CodexThread> {
+    const prepared = await prepare();
+    if (cancelled.aborted) throw internal('opening was cancelled');
+    const thread = this.#make({ id, ...prepared });
+    cancelled.addEventListener('abort', () => thread.cancel(String(cancelled.reason)));
+    await thread.opened;
+    if (thread.isOver) throw internal('the thread failed');
+    this.#threads.set(id, thread);
+    return thread;
   }
 
-  async #close(thread: CodexThread, cause: string): Promise<void> {
+  async #close(threadId: ThreadId, cause: string): Promise<void> {
+    await this.opening(threadId)?.catch(() => {});
+    const thread = this.find(threadId);
+    if (thread === undefined) return;
     const outcome = await within(CLOSE_TIMEOUT_MS, thread.shutdown(cause));
-    if (outcome === 'timedOut') throw invalidRequest(`thread ${thread.id} did not end in time`);
+    if (outcome === 'timedOut') throw invalidRequest(`thread ${threadId} did not end in time`);
     if (outcome !== 'done') throw outcome.error;
-    this.remove(thread);
+  }
+
+  /** Nobody loads the thread until this is over. */
+  #closes(threadId: ThreadId, work: Promise<void>): Promise<void> {
+    const closing = work.finally(() => {
+      if (this.#closing.get(threadId) === closing) this.#closing.delete(threadId);
+    });
+    this.#closing.set(threadId, closing);
+    return closing;
+  }
+
+  /** A thread is over, whoever ended it and however long that took. */
+  #ended(thread: CodexThread): void {
+    if (!this.remove(thread) || this.#isEnding) return;
     this.#options.onEvent(thread.id, { type: 'statusChanged', status: { type: 'notLoaded' } });
+  }
+
+  /** Debuggers look on: what they do wrong is no thread's fault. */
+  #heard(transition: Transition): void {
+    for (const listener of this.#transitionListeners) {
+      try {
+        listener(transition);
+      } catch (error) {
+        this.#options.onProblem('a listener to transitions failed', error);
+      }
+    }
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const wake of this.#changeWaiters) wake();
   }
 }
 
