@@ -24,13 +24,6 @@ export const isEmptyPatch = (patch: ThreadMetadataPatch): boolean =>
 const isEmptyGitPatch = (patch: GitInfoPatch): boolean =>
   patch.sha === undefined && patch.branch === undefined && patch.originUrl === undefined;
 
-/** Two patches as one: the later wins member by member, in git too. */
-export function mergePatches(earlier: ThreadMetadataPatch, later: ThreadMetadataPatch): ThreadMetadataPatch {
-  const gitInfo =
-    earlier.gitInfo === undefined && later.gitInfo === undefined ? undefined : { ...earlier.gitInfo, ...later.gitInfo };
-  return { ...earlier, ...later, ...(gitInfo === undefined ? {} : { gitInfo }) };
-}
-
 /** Git facts after a patch; null when nothing is left. */
 export function patchedGit(git: GitInfo | null, patch: GitInfoPatch): GitInfo | null {
   const after: GitInfo = {

@@ -20,6 +20,8 @@ export interface ForkPlan {
   readonly boundary: ForkBoundary;
   /** A turn that the fork begins in the middle of gets an end at once. */
   readonly endsOpenTurn: boolean;
+  /** The last turn of the source. */
+  readonly lastTurn: Turn | undefined;
 }
 
 /**
@@ -32,24 +34,30 @@ export async function planFork(
   snapshot: ForkSnapshot,
   activeTurnId: string | null,
 ): Promise<ForkPlan> {
+  const last = await lastTurn(store, source);
+  const plan = { endsOpenTurn: false, lastTurn: last };
   switch (snapshot.kind) {
     case 'truncateBeforeNthUserMessage':
-      return { boundary: await truncation(store, source, snapshot.index), endsOpenTurn: false };
+      return { ...plan, boundary: await truncation(store, source, snapshot.index, last) };
     case 'beforeTurn':
-      return { boundary: snapshot, endsOpenTurn: false };
+      return { ...plan, boundary: snapshot };
     case 'throughTurn':
       if (snapshot.turnId === activeTurnId) {
         throw invalidRequest(`lastTurnId '${snapshot.turnId}' identifies an in-progress turn`);
       }
-      return { boundary: snapshot, endsOpenTurn: false };
+      return { ...plan, boundary: snapshot };
     case 'interrupted':
-      return { boundary: { kind: 'latest' }, endsOpenTurn: true };
+      return { ...plan, boundary: { kind: 'latest' }, endsOpenTurn: true };
   }
 }
 
 /** Stores know turns that go on by their markers; words that nobody answered yet are one without. */
-async function truncation(store: ThreadStore, source: StoredThread, index: number): Promise<ForkBoundary> {
-  const last = await lastTurn(store, source);
+async function truncation(
+  store: ThreadStore,
+  source: StoredThread,
+  index: number,
+  last: Turn | undefined,
+): Promise<ForkBoundary> {
   if (last !== undefined && isUnanswered(last)) {
     const outline = await outlineOf(store.loadHistory(source.id), source.historyMode);
     const messages = outline.turns.reduce((sum, turn) => sum + turn.messagesAt.length, 0);
@@ -88,14 +96,30 @@ export async function* inheritedRecords(
   for (const item of abortRecords(last)) yield { timestamp, item };
 }
 
-/** The records that end a turn which a history leaves off in the middle of; none if it does not. */
-export async function endOfOpenTurn(store: ThreadStore, thread: StoredThread): Promise<readonly RolloutItem[]> {
-  const last = await lastTurn(store, thread);
-  if (last === undefined || !(last.status === 'inProgress' || isUnanswered(last))) return [];
+/**
+ * The records that end a turn which a fork leaves off in the middle of; none if it does not. Asked of the fork, because
+ * its source may have gone on since it was looked at.
+ * @param before the last turn of the source as it was before the fork
+ */
+export async function endOfOpenTurn(
+  store: ThreadStore,
+  fork: StoredThread,
+  before: Turn | undefined,
+): Promise<readonly RolloutItem[]> {
+  const last = await lastTurn(store, fork);
+  if (last === undefined || !(goesOn(last) || isCutOff(last, fork))) return [];
+  if (before?.id === last.id && !goesOn(before)) return [];
   return abortRecords({ turnId: last.id, ...(last.rootTurnId === null ? {} : { rootTurnId: last.rootTurnId }) });
 }
 
-async function lastTurn(store: ThreadStore, { id }: StoredThread): Promise<Turn | undefined> {
+const goesOn = (turn: Turn): boolean => turn.status === 'inProgress' || isUnanswered(turn);
+
+/** Stores that fork by reference show a turn that the reference cuts as interrupted, without a record that says so. */
+const isCutOff = (turn: Turn, { historyMode }: StoredThread): boolean =>
+  historyMode === 'paginated' && turn.status === 'interrupted' && turn.completedAt === null;
+
+/** The last turn of a thread's history. */
+export async function lastTurn(store: ThreadStore, { id }: StoredThread): Promise<Turn | undefined> {
   const { data } = await store.listTurns({ threadId: id, limit: 1, direction: 'desc', itemsView: 'full' });
   return data[0];
 }

@@ -14,7 +14,7 @@ export interface OutlinedTurn {
   readonly turnId: string;
   readonly rootTurnId?: string;
   readonly at: number;
-  /** Its user messages. The first one stands for the turn. */
+  /** Its user messages, with what the model reads of them. The first one stands for the turn. */
   readonly messagesAt: readonly number[];
   /** Behind its end; undefined while it has none. */
   readonly endAt: number | undefined;
@@ -25,17 +25,23 @@ export interface OutlinedTurn {
 export async function outlineOf(history: AsyncIterable<RolloutLine>, mode: HistoryMode): Promise<Outline> {
   let fold = emptyHistory(mode);
   let length = 0;
+  /** Where what the model reads of a user's message begins; what people see of it follows at once. */
+  let messageAt: number | undefined;
   let turns: OutlinedTurn[] = [];
   for await (const line of history) {
     const step = foldLine(fold, line);
     ({ fold } = step);
-    for (const change of step.changes) turns = withChange(turns, length, change);
+    for (const change of step.changes) turns = withChange(turns, length, messageAt ?? length, change);
+    messageAt = isForModel(line) ? (messageAt ?? length) : undefined;
     length += 1;
   }
   return { length, turns };
 }
 
-function withChange(turns: OutlinedTurn[], at: number, change: HistoryChange): OutlinedTurn[] {
+const isForModel = ({ item: { type, payload } }: RolloutLine): boolean =>
+  type === 'response_item' && payload['type'] === 'message' && payload['role'] === 'user';
+
+function withChange(turns: OutlinedTurn[], at: number, messageAt: number, change: HistoryChange): OutlinedTurn[] {
   if (change.type === 'turnsRolledBack') return turns.slice(0, Math.max(0, turns.length - change.count));
   const { turnId } = change;
   const index = turns.findLastIndex((turn) => turn.turnId === turnId);
@@ -49,7 +55,7 @@ function withChange(turns: OutlinedTurn[], at: number, change: HistoryChange): O
     turns[index] = { ...known, endAt: known.endAt ?? at + 1, goesOn: false };
   } else if (known !== undefined && change.type === 'itemRecorded') {
     const isImplicit = turnId.startsWith('rollout-') && known.endAt === undefined;
-    const messagesAt = change.role === 'user' ? [...known.messagesAt, at] : known.messagesAt;
+    const messagesAt = change.role === 'user' ? [...known.messagesAt, messageAt] : known.messagesAt;
     turns[index] = { ...known, messagesAt, goesOn: isImplicit ? change.role === 'user' : known.goesOn };
   }
   return turns;

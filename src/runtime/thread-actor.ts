@@ -133,8 +133,9 @@ export class ThreadActor {
     return this.#actor.getSnapshot().status !== 'active';
   }
 
+  /** Does nothing when the thread is over. */
   send(event: ThreadMachineEvent): void {
-    this.#actor.send(event);
+    if (!this.isOver) this.#actor.send(event);
   }
 
   /** Waits for a barrier. @throws what made it fail */

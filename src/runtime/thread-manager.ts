@@ -183,8 +183,7 @@ export class ThreadManager {
       }
       const { live, stored } = await LiveThread.fork(store, { ...fork, boundary: plan.boundary }, this.#now);
       const finish = async (): Promise<OpenedThread> => {
-        // Asked of the fork, not of its source: that one may have gone on meanwhile.
-        const closing = plan.endsOpenTurn ? await endOfOpenTurn(store, stored) : [];
+        const closing = plan.endsOpenTurn ? await endOfOpenTurn(store, stored, plan.lastTurn) : [];
         if (closing.length > 0) await live.append(closing, { durability: 'power', onFailure: 'withdraw' });
         return { live, thread: stored };
       };

@@ -1,5 +1,6 @@
 import { getShortestPaths } from 'xstate/graph';
 import { initialTransition, transition } from 'xstate';
+import { array, assert, constantFrom, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   statesOf,
@@ -54,6 +55,46 @@ const opened = (isStored: boolean): readonly ThreadMachineEvent[] => [DONE(OPEN,
 const flush = (ticket: number): ThreadMachineEvent => ({ type: 'flush', ticket });
 const persist = (ticket: number): ThreadMachineEvent => ({ type: 'persist', ticket });
 const startTurn: ThreadMachineEvent = { type: 'turn.start', turnId: 'turn-1' };
+
+const EVENTS: readonly ThreadMachineEvent[] = [
+  DONE(OPEN, { isStored: false }),
+  DONE(OPEN, { isStored: true }),
+  FAILED(OPEN),
+  { type: 'cancel' },
+  flush(1),
+  persist(2),
+  { type: 'records.queued' },
+  DONE(BARRIER, { isStored: true }),
+  FAILED(BARRIER),
+  RETRY,
+  startTurn,
+  { type: 'client.asked', requestId: 'r' },
+  { type: 'client.answered', requestId: 'r' },
+  { type: 'client.answered', requestId: 'another' },
+  { type: 'turn.interrupt' },
+  DONE(TURN),
+  FAILED(TURN),
+  { type: 'shutdown', ticket: 3 },
+  DONE(SHUTDOWN),
+  FAILED(SHUTDOWN),
+];
+
+/** Reports come only from actors that are at work. */
+const isPossible = (state: ThreadSnapshot, event: ThreadMachineEvent): boolean =>
+  !('actorId' in event) || String(event.actorId) in state.children;
+
+/** The shortest way to every state of the machine. */
+const waysThrough = (): readonly { readonly state: ThreadSnapshot }[] =>
+  getShortestPaths(threadMachine, {
+    input: { key: 1 },
+    events: (state) => EVENTS.filter((event) => isPossible(state, event)),
+    // What tells states apart, without the tickets, which only ever grow.
+    serializeState: (state) => {
+      const { isStored, failure, asked, ending } = state.context;
+      return JSON.stringify([state.value, isStored, failure !== null, asked.length > 0, ending.length > 0]);
+    },
+    stopWhen: (state) => state.status !== 'active',
+  });
 
 describe('thread machine', () => {
   it('MACH-1 opens lazy or materialized, by what the store has', () => {
@@ -199,37 +240,7 @@ describe('thread machine', () => {
   });
 
   it('MACH-15 every state of the design is reachable, and from each a shutdown comes to an end', () => {
-    const events: readonly ThreadMachineEvent[] = [
-      DONE(OPEN, { isStored: false }),
-      DONE(OPEN, { isStored: true }),
-      FAILED(OPEN),
-      { type: 'cancel' },
-      flush(1),
-      persist(2),
-      { type: 'records.queued' },
-      DONE(BARRIER, { isStored: true }),
-      FAILED(BARRIER),
-      RETRY,
-      startTurn,
-      { type: 'client.asked', requestId: 'r' },
-      { type: 'client.answered', requestId: 'r' },
-      { type: 'turn.interrupt' },
-      DONE(TURN),
-      { type: 'shutdown', ticket: 3 },
-      DONE(SHUTDOWN),
-      FAILED(SHUTDOWN),
-    ];
-    const paths = getShortestPaths(threadMachine, {
-      input: { key: 1 },
-      // Reports come only from actors that are at work.
-      events: (state) => events.filter((event) => !('actorId' in event) || String(event.actorId) in state.children),
-      // What tells states apart, without the tickets, which only ever grow.
-      serializeState: (state) => {
-        const { isStored, failure, asked, ending } = state.context;
-        return JSON.stringify([state.value, isStored, failure !== null, asked.length > 0, ending.length > 0]);
-      },
-      stopWhen: (state) => state.status !== 'active',
-    });
+    const paths = waysThrough();
     const reached = new Set(paths.map((path) => JSON.stringify(statesOf(path.state.value))));
     for (const persistence of ['lazy', 'materialized', 'flushing', 'recovering'] as const) {
       for (const turn of ['idle', 'running', 'awaitingClient', 'interrupting'] as const) {
@@ -249,4 +260,103 @@ describe('thread machine', () => {
       expect(snapshot.status, JSON.stringify(state.value)).toBe('done');
     }
   });
+
+  it('MACH-16 every caller is answered exactly once, whatever happens in whatever order', () => {
+    const happening = constantFrom(
+      'flush',
+      'persist',
+      'shutdown',
+      'records.queued',
+      'turn.start',
+      'turn.interrupt',
+      'cancel',
+      'opened',
+      'opened stored',
+      'open failed',
+      'stored',
+      'barrier failed',
+      'retry',
+      'turn ended',
+      'turn failed',
+      'shut down',
+      'shutdown failed',
+    );
+    assert(
+      property(array(happening, { maxLength: 40 }), (happenings) => {
+        let [snapshot] = initialTransition(threadMachine, { key: 1 });
+        const asked: number[] = [];
+        const answered: number[] = [];
+        const happen = (what: string): void => {
+          const event = eventOf(what, asked.length + 1);
+          const comesFrom = 'actorId' in event ? String(event.actorId) : undefined;
+          if (snapshot.status !== 'active' || (comesFrom !== undefined && !(comesFrom in snapshot.children))) return;
+          if ('ticket' in event) asked.push(event.ticket);
+          const [after, actions] = transition(threadMachine, snapshot, event);
+          snapshot = after;
+          answered.push(...actions.flatMap(ticketsIn));
+        };
+        for (const what of happenings) happen(what);
+        for (const what of ['opened', 'shutdown', 'turn ended', 'shut down']) happen(what);
+        expect(snapshot.status).toBe('done');
+        expect(answered.toSorted((a, b) => a - b)).toEqual(asked);
+      }),
+    );
+  });
+
+  it('MACH-17 every transition of the chart is taken on some way', () => {
+    const taken = new Set<unknown>();
+    for (const { state } of waysThrough()) {
+      for (const event of EVENTS.filter((one) => isPossible(state, one))) {
+        for (const one of threadMachine.getTransitionData(state, event)) taken.add(one);
+      }
+    }
+    const all = transitionsBelow(threadMachine.root);
+    expect(all.length).toBeGreaterThan(30);
+    const missing = all.filter((one) => !taken.has(one)).map(({ source, eventType }) => `${source.id}: ${eventType}`);
+    expect(missing).toEqual([]);
+  });
 });
+
+type Node = typeof threadMachine.root;
+
+function transitionsBelow(node: Node): readonly Node['definition']['transitions'][number][] {
+  const own = [...node.transitions.values()].flat();
+  return [...own, ...Object.values(node.states).flatMap((child) => transitionsBelow(child))];
+}
+
+function eventOf(what: string, ticket: number): ThreadMachineEvent {
+  switch (what) {
+    case 'flush':
+    case 'persist':
+    case 'shutdown':
+      return { type: what, ticket };
+    case 'opened':
+      return DONE(OPEN, { isStored: false });
+    case 'opened stored':
+      return DONE(OPEN, { isStored: true });
+    case 'open failed':
+      return FAILED(OPEN);
+    case 'stored':
+      return DONE(BARRIER, { isStored: true });
+    case 'barrier failed':
+      return FAILED(BARRIER);
+    case 'retry':
+      return RETRY;
+    case 'turn ended':
+      return DONE(TURN);
+    case 'turn failed':
+      return FAILED(TURN);
+    case 'shut down':
+      return DONE(SHUTDOWN);
+    case 'shutdown failed':
+      return FAILED(SHUTDOWN);
+    default:
+      return what === 'turn.start' ? startTurn : ({ type: what } as ThreadMachineEvent);
+  }
+}
+
+/** The tickets that an action answers. */
+function ticketsIn(action: { readonly type: string; readonly params?: unknown }): readonly number[] {
+  const { event } = (action.params ?? {}) as { event?: { type: string; tickets?: readonly number[] } };
+  return event?.type === 'tickets.settled' ? (event.tickets ?? []) : [];
+}

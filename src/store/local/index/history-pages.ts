@@ -316,7 +316,8 @@ function placeOf(row: TurnRow, segment: Segment): TurnPlace {
     pos: row.pos,
     startOffset: row.start_offset,
     end: isEnded && row.end_offset !== null ? { pos: row.end_pos ?? 0, offset: row.end_offset } : null,
-    isOpen: row.status === 'inProgress' && !isEnded,
+    // What another thread's rollout holds of a turn does not go on in this one.
+    isOpen: row.status === 'inProgress' && !isEnded && segment.endPosition === null,
   };
 }
 
