@@ -383,8 +383,17 @@ export class CodexThread {
         resolve();
         accepted({ turn: runner.accepted });
       };
-      const [outcome, ran] = [undefined, Promise.resolve()];
-      this.#turn = { turnId, runner, message, accepted: acknowledge, refuse, outcome, ran, ended, end };
+      this.#turn = {
+        turnId,
+        runner,
+        message,
+        accepted: acknowledge,
+        refuse,
+        outcome: undefined,
+        ran: Promise.resolve(),
+        ended,
+        end,
+      };
       this.#actor.send({ type: 'turn.start', turnId, cause });
       // The machine takes a turn only while it is loaded and idle.
       if (this.#actor.turnId !== turnId) {

@@ -2,13 +2,16 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { internal } from '../../src/domain/errors.ts';
-import type { CodexThread } from '../../src/runtime/codex-thread.ts';
+import { newThreadId } from '../../src/domain/ids.ts';
+import type { StoredThread } from '../../src/domain/stored-thread.ts';
+import { LiveThread } from '../../src/live/live-thread.ts';
+import { CodexThread } from '../../src/runtime/codex-thread.ts';
 import type { ThreadStore } from '../../src/store/thread-store.ts';
 import { MemoryThreadStore } from '../../src/store/memory/memory-thread-store.ts';
 import { gate, interceptedStore, type Intercept } from '../support/intercepted-store.ts';
-import { saying } from '../support/model-double.ts';
-import { T0 } from '../support/records.ts';
-import { accepted, message, openRuntime, refusal, STORES, type Runtime } from '../support/runtime.ts';
+import { ModelDouble, saying } from '../support/model-double.ts';
+import { headerPayload, T0 } from '../support/records.ts';
+import { accepted, message, openRuntime, refusal, SETTINGS, STORES, type Runtime } from '../support/runtime.ts';
 import { until } from '../support/until.ts';
 
 const memory = (): ThreadStore => new MemoryThreadStore({ defaultModelProvider: 'default-provider' });
@@ -248,6 +251,38 @@ describe('loaded thread', () => {
     expect(seqs).toEqual([...new Set(seqs)].toSorted((x, y) => x - y));
     expect(recentTransitions.find(({ event }) => event === 'turn.start')?.cause).toBe('test');
     expect(recentTransitions.find(({ event }) => event === 'active done')?.cause).toBe('actor');
+  });
+
+  it('MGR-47 a writer that was opened though the opening had been given up is discarded before that is answered', async () => {
+    const store = memory();
+    const id = newThreadId();
+    const params = { threadId: id, historyMode: 'paginated', cwd: '/work', createdAtMs: T0 } as const;
+    const header = async (): Promise<ReturnType<typeof headerPayload>> => headerPayload(id, 'paginated');
+    const held = gate();
+    const unheard = (): void => {};
+    const thread = new CodexThread({
+      id,
+      settings: SETTINGS,
+      // Does not look at the signal: as if it had been aborted just after the last look.
+      open: async () => {
+        const { live } = await LiveThread.create(store, { ...params, header });
+        await held.passed;
+        return { live, thread: { id, tokenUsage: null } as StoredThread };
+      },
+      model: new ModelDouble(),
+      durability: 'process',
+      now: () => T0,
+      onEvent: unheard,
+      onTransition: unheard,
+      onEnded: unheard,
+      onCrash: unheard,
+    });
+    const opened = thread.opened.catch((error: unknown) => error);
+    thread.cancel('test');
+    held.open();
+    expect(await opened).toBeInstanceOf(Error);
+    expect((await store.inspect())['writers']).toEqual([]);
+    expect(thread.isOver).toBe(true);
   });
 
   it('MGR-46 an ended thread is held by nothing, and idle ones are small', async () => {
