@@ -55,8 +55,11 @@ export class ModelCall {
       }
       if (step.event instanceof Error) throw step.event;
       if (step.event === null) return;
-      yield step.event;
-      step.taken();
+      try {
+        yield step.event;
+      } finally {
+        step.taken();
+      }
     }
   }
 
