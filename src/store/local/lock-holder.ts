@@ -1,39 +1,73 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, type Stats } from 'node:fs';
+import { errnoOf } from '../../domain/errors.ts';
 
 /** Who holds a lock file, in words for a refusal: `pid 123 (codex)`. Best effort, bounded, never fails. */
 export function describeHolder(lockPath: string): string {
-  const pid = pidInside(lockPath) ?? pidInKernelTable(lockPath);
-  if (pid === undefined) return 'another process';
-  const name = processName(pid);
-  return name === undefined ? `pid ${pid}` : `pid ${pid} (${name})`;
+  const signature = signatureIn(lockPath);
+  const holders = holdersInKernelTable(lockPath);
+  // A signature outlives a holder that was killed; the kernel knows better, where it tells.
+  const isSigner = signature !== undefined && (holders === undefined || holders.includes(signature.pid));
+  const pid = isSigner ? signature.pid : holders?.[0];
+  if (pid === undefined || !isAlive(pid)) return 'another process';
+  const shown = isSigner ? signature.product : processName(pid);
+  return shown === undefined ? `pid ${pid}` : `pid ${pid} (${shown})`;
 }
 
-/** Skein writes its pid into the locks it holds; Codex leaves them empty. */
-function pidInside(lockPath: string): number | undefined {
-  const match = /"pid":(\d+)/.exec(textOf(lockPath));
-  const pid = match?.[1] === undefined ? undefined : Number(match[1]);
-  return pid !== undefined && processName(pid) !== undefined ? pid : undefined;
+/** Skein writes who it is into the locks it holds; Codex leaves them empty. */
+function signatureIn(lockPath: string): { readonly pid: number; readonly product: string | undefined } | undefined {
+  const text = textOf(lockPath);
+  const pid = /"pid":(\d{1,10})\b/.exec(text)?.[1];
+  return pid === undefined ? undefined : { pid: Number(pid), product: /"product":"(\w{1,20})"/.exec(text)?.[1] };
 }
 
-/** Linux lists all locks with pid and inode: `5: FLOCK ADVISORY WRITE 4235 fe:00:2148533 0 EOF`. */
-function pidInKernelTable(lockPath: string): number | undefined {
-  let inode: number;
+/**
+ * Linux lists all locks with pid, device and inode: `5: FLOCK ADVISORY WRITE 4235 fe:00:2148533 0 EOF`.
+ * Those on the same device come first; some file systems give files another device than their locks.
+ * @returns undefined where there is no such list, or no such lock in it
+ */
+function holdersInKernelTable(lockPath: string): readonly number[] | undefined {
+  const stats = statsOf(lockPath);
+  if (stats === undefined) return undefined;
+  const rows = textOf('/proc/locks')
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/))
+    .filter(([, kind, , , pid, file]) => kind === 'FLOCK' && Number(pid) > 0 && file?.endsWith(`:${stats.ino}`));
+  const device = deviceName(stats.dev);
+  const onDevice = rows.filter(([, , , , , file]) => file?.startsWith(`${device}:`));
+  const found = (onDevice.length > 0 ? onDevice : rows).map(([, , , , pid]) => Number(pid));
+  return found.length === 0 ? undefined : found;
+}
+
+/** Major and minor number as the kernel's table writes them. */
+function deviceName(dev: number): string {
+  const bits = BigInt(dev);
+  const major = ((bits >> 8n) & 0xfffn) | ((bits >> 32n) & 0xfffff000n);
+  const minor = (bits & 0xffn) | ((bits >> 12n) & 0xffffff00n);
+  const hex = (value: bigint): string => value.toString(16).padStart(2, '0');
+  return `${hex(major)}:${hex(minor)}`;
+}
+
+function isAlive(pid: number): boolean {
   try {
-    inode = statSync(lockPath).ino;
-  } catch {
-    return undefined;
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === 'EPERM';
   }
-  for (const row of textOf('/proc/locks').split('\n')) {
-    const [, kind, , , pid, device] = row.trim().split(/\s+/);
-    if (kind === 'FLOCK' && device?.endsWith(`:${inode}`) === true && Number(pid) > 0) return Number(pid);
-  }
-  return undefined;
 }
 
 /** The command's own name; undefined if there is no such process (or no /proc). */
 function processName(pid: number): string | undefined {
   const name = textOf(`/proc/${pid}/comm`).trim();
   return name === '' ? undefined : name;
+}
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 function textOf(path: string): string {

@@ -40,14 +40,7 @@ export class WriterLocks {
       const coordinationFd = await this.#openCoordination();
       await this.#lockCoordination(coordinationFd);
       try {
-        const fd = await posix.open(path, OPEN_LOCK, FILE_MODE);
-        if (!tryLock(fd, 'exclusive')) {
-          await posix.close(fd);
-          const holder = describeHolder(path);
-          throw conflict(`thread ${threadId} already has an active writer: ${holder}`, holder);
-        }
-        await sign(fd);
-        return this.#lockOf(path, fd);
+        return this.#lockOf(path, await lockFile(path, threadId));
       } finally {
         unlock(coordinationFd);
       }
@@ -80,28 +73,41 @@ export class WriterLocks {
       // While another process takes a lock in this folder, the empty file stays: it does no harm.
       if (isAlone) await removeFile(path);
     } finally {
+      // A child process that is just being started shares the descriptor for a moment: closing alone would not do.
+      unlock(fd);
       await posix.close(fd);
       if (isAlone) unlock(coordinationFd);
     }
   }
 
+  /** The coordination lock's file, as it is in the folder now: one that was removed coordinates nobody. */
   async #openCoordination(): Promise<number> {
-    if (this.#coordinationFd !== undefined) return this.#coordinationFd;
+    const known = this.#coordinationFd;
+    if (known !== undefined && (await isSameFile(known, this.#coordinationPath))) return known;
+    this.#coordinationFd = undefined;
+    if (known !== undefined) await posix.close(known);
     await makeDirectory(this.#folder);
-    const fd = await posix.open(join(this.#folder, '.coordination.lock'), OPEN_LOCK, FILE_MODE);
-    if (tryLock(fd, 'exclusive')) {
-      await this.#sweep();
+    const fd = await posix.open(this.#coordinationPath, OPEN_LOCK, FILE_MODE);
+    try {
+      if (tryLock(fd, 'exclusive')) await this.#sweep();
       unlock(fd);
+    } catch (error) {
+      await posix.close(fd);
+      throw error;
     }
     this.#coordinationFd = fd;
     return fd;
+  }
+
+  get #coordinationPath(): string {
+    return join(this.#folder, '.coordination.lock');
   }
 
   async #lockCoordination(fd: number, kind: LockKind = 'shared'): Promise<void> {
     const deadline = Date.now() + COORDINATION_TIMEOUT_MS;
     while (!tryLock(fd, kind)) {
       if (Date.now() > deadline) {
-        const holder = describeHolder(join(this.#folder, '.coordination.lock'));
+        const holder = describeHolder(this.#coordinationPath);
         throw conflict(`the folder of thread writer locks is held by ${holder}`, holder);
       }
       await delay(COORDINATION_POLL_MS);
@@ -115,10 +121,34 @@ export class WriterLocks {
       const path = join(this.#folder, name);
       const fd = await openIfThere(path);
       if (fd === undefined) continue;
-      if (tryLock(fd, 'exclusive')) await removeFile(path);
-      await posix.close(fd);
+      try {
+        if (tryLock(fd, 'exclusive')) await removeFile(path);
+      } finally {
+        await posix.close(fd);
+      }
     }
   }
+}
+
+/** @throws conflict naming the holder */
+async function lockFile(path: string, threadId: ThreadId): Promise<number> {
+  const fd = await posix.open(path, OPEN_LOCK, FILE_MODE);
+  try {
+    if (!tryLock(fd, 'exclusive')) {
+      const holder = describeHolder(path);
+      throw conflict(`thread ${threadId} already has an active writer: ${holder}`, holder);
+    }
+    await sign(fd);
+    return fd;
+  } catch (error) {
+    await posix.close(fd);
+    throw error;
+  }
+}
+
+async function isSameFile(fd: number, path: string): Promise<boolean> {
+  const there = await posix.stat(path).catch(() => undefined);
+  return there !== undefined && there.ino === (await posix.fstat(fd)).ino;
 }
 
 /** Says who holds the lock, for the refusal that others get. Failing to say so does not matter. */
