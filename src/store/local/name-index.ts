@@ -6,9 +6,9 @@ import { conflict, errnoOf } from '../../domain/errors.ts';
 import { isThreadId, type ThreadId } from '../../domain/ids.ts';
 import { isJsonObject, stringMember } from '../../domain/json.ts';
 import { formatTimestamp, parseTimestamp } from '../../domain/timestamps.ts';
-import { FILE_MODE, makeDirectory, OPEN_LOCK, posix, syncDirectory } from './files.ts';
-import { tryLock } from './flock.ts';
-import { LineSplitter } from './line-splitter.ts';
+import { Mutex } from '../mutex.ts';
+import { FILE_MODE, makeDirectory, OPEN_LOCK, posix, syncDirectory, writeFully } from './files.ts';
+import { tryLock, unlock } from './flock.ts';
 import { describeHolder } from './lock-holder.ts';
 
 /** One entry of `session_index.jsonl`: a name given to a thread. The last entry of an id counts, by place. */
@@ -30,6 +30,8 @@ const NEWLINE = 0x0a;
 export class NameIndex {
   readonly #path: string;
   readonly #lockPath: string;
+  /** Those of this process wait here in turn, rather than for the lock. */
+  readonly #mutex = new Mutex();
 
   constructor(path: string, lockPath: string) {
     this.#path = path;
@@ -45,8 +47,14 @@ export class NameIndex {
         const { size } = await posix.fstat(fd);
         // A torn last line must cost itself only.
         const text = Buffer.from(`${(await endsLine(fd, size)) ? '' : '\n'}${entry}\n`);
-        await posix.write(fd, text, 0, text.length, null);
-        await posix.fdatasync(fd);
+        try {
+          await appendFully(fd, text);
+          await posix.fdatasync(fd);
+        } catch (error) {
+          // A name that was refused must not turn up later.
+          await posix.ftruncate(fd, size).catch(() => {});
+          throw error;
+        }
         if (size === 0) await syncDirectory(dirname(this.#path));
       } finally {
         await posix.close(fd);
@@ -62,22 +70,21 @@ export class NameIndex {
         throw error;
       });
       if (before === undefined) return;
-      const kept = linesOf(before).filter((line) => {
+      const lines = linesOf(before);
+      const kept = lines.filter((line) => {
         const entry = parseNameEntry(line);
         return entry === undefined || !threadIds.has(entry.threadId);
       });
-      const after = Buffer.concat(kept.flatMap((line) => [line, Buffer.from('\n')]));
-      if (after.length === before.length) return;
-      await this.#replace(after);
+      if (kept.length < lines.length) await this.#replace(Buffer.concat(kept));
     });
   }
 
   async #replace(content: Buffer): Promise<void> {
     const folder = dirname(this.#path);
-    const temporary = join(folder, `.session_index.${process.pid}.new`);
+    const temporary = join(folder, '.session_index.jsonl.new');
     const fd = await posix.open(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, FILE_MODE);
     try {
-      await posix.write(fd, content, 0, content.length, 0);
+      await writeFully(fd, content, 0);
       await posix.fdatasync(fd);
     } finally {
       await posix.close(fd);
@@ -86,7 +93,11 @@ export class NameIndex {
     await syncDirectory(folder);
   }
 
-  async #locked<T>(work: () => Promise<T>): Promise<T> {
+  #locked<T>(work: () => Promise<T>): Promise<T> {
+    return this.#mutex.run(() => this.#withLock(work));
+  }
+
+  async #withLock<T>(work: () => Promise<T>): Promise<T> {
     await makeDirectory(dirname(this.#lockPath));
     const fd = await posix.open(this.#lockPath, OPEN_LOCK, FILE_MODE);
     try {
@@ -100,8 +111,15 @@ export class NameIndex {
       }
       return await work();
     } finally {
+      unlock(fd);
       await posix.close(fd);
     }
+  }
+}
+
+async function appendFully(fd: number, bytes: Buffer): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += (await posix.write(fd, bytes, done, bytes.length - done, null)).bytesWritten;
   }
 }
 
@@ -112,12 +130,16 @@ async function endsLine(fd: number, size: number): Promise<boolean> {
   return last[0] === NEWLINE;
 }
 
-/** Complete lines and an unterminated last one alike. */
+/** Lines with their newlines; the last one may lack it. */
 function linesOf(content: Buffer): readonly Buffer[] {
-  const splitter = new LineSplitter();
-  const lines = [...splitter.push(content)].map((line) => line.bytes ?? Buffer.alloc(0));
-  const tail = splitter.tail()?.bytes;
-  return tail === undefined || tail === null ? lines : [...lines, tail];
+  const lines: Buffer[] = [];
+  for (let start = 0; start < content.length;) {
+    const newline = content.indexOf(NEWLINE, start);
+    const end = newline < 0 ? content.length : newline + 1;
+    lines.push(content.subarray(start, end));
+    start = end;
+  }
+  return lines;
 }
 
 /** Reads one line of the file; undefined if it is not an entry. */

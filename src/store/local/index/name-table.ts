@@ -28,7 +28,9 @@ export class NameTable {
   constructor(database: IndexDatabase, path: string) {
     this.#database = database;
     this.#path = path;
-    this.#put = database.prepare('INSERT OR REPLACE INTO names (thread_id, name, updated_ms) VALUES (?, ?, ?)');
+    this.#put = database.prepare(`
+      INSERT INTO names (thread_id, name, updated_ms) VALUES (?, ?, ?)
+      ON CONFLICT (thread_id) DO UPDATE SET name = excluded.name, updated_ms = max(updated_ms, excluded.updated_ms)`);
     this.#clear = database.prepare('DELETE FROM names');
     this.#named = database.prepare('SELECT thread_id FROM names').pluck();
     this.#get = database.prepare('SELECT name, updated_ms FROM names WHERE thread_id = ?');
@@ -36,7 +38,7 @@ export class NameTable {
     this.#writeState = database.prepare(`INSERT OR REPLACE INTO facts (key, value) VALUES ('names', ?)`);
   }
 
-  /** The name a thread has now and when it got it, if it has one. */
+  /** The name a thread has now, which is its last entry's, and the latest time in any of its entries. */
   get(threadId: ThreadId): { readonly name: string; readonly updatedAtMs: number } | undefined {
     const row = this.#get.get(threadId) as { name: string; updated_ms: number } | undefined;
     return row === undefined ? undefined : { name: row.name, updatedAtMs: row.updated_ms };
