@@ -1,18 +1,26 @@
+import { constants } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { errnoOf, invalidRequest } from '../../domain/errors.ts';
 import { isThreadId, type ThreadId } from '../../domain/ids.ts';
+import { arrayMember, isJsonObject, numberMember, stringMember, type JsonObject } from '../../domain/json.ts';
 import { parseRolloutFileName } from '../../domain/rollout-file-name.ts';
-import { FILE_MODE, makeDirectory, OPEN_NEW, posix, syncDirectory } from './files.ts';
+import { FILE_MODE, makeDirectory, posix, syncDirectory, writeFully } from './files.ts';
 import type { HomeLayout } from './home-layout.ts';
-import type { IndexAccess } from './index-access.ts';
+import { noRollout, type IndexAccess } from './index-access.ts';
 import type { NameIndex } from './name-index.ts';
 import type { WriterLock, WriterLocks } from './writer-locks.ts';
 
+/** A thread that is going to be removed, with its files as they were when that was decided. */
+interface Doomed {
+  readonly threadId: ThreadId;
+  readonly files: readonly { readonly path: string; readonly size: number | null }[];
+}
+
 /**
- * Removes threads for good. A thread of several files (after reverts) is removed as one: what is going to be removed
- * is written down first, and a crash in between is finished at the next start. Names go last: an entry
- * without a thread harms nobody.
+ * Removes threads for good, several as one: what is going to be removed is written down first, and a crash in between
+ * is finished at the next start, if nobody has gone on with one of them since. Names go last: an entry without a
+ * thread harms nobody.
  */
 export class Deletions {
   readonly #home: HomeLayout;
@@ -29,40 +37,57 @@ export class Deletions {
 
   /**
    * Removes all of them, or none if any is in the way. Returns those that were there.
-   * @throws conflict if another process writes one; invalidRequest if a fork outside the set continues one
+   * @throws notFound if the first is not there; conflict if another process writes one; invalidRequest if a fork
+   * outside the set continues one
    */
-  async remove(threadIds: readonly ThreadId[]): Promise<readonly ThreadId[]> {
-    const locks: WriterLock[] = [];
-    try {
-      for (const threadId of threadIds) locks.push(await this.#locks.acquire(threadId));
-      const found = await this.#filesOf(threadIds);
-      for (const threadId of found.keys()) await this.#assertUnreferenced(threadId, threadIds);
-      for (const [threadId, paths] of found) await this.#removeFiles(threadId, paths);
-      await this.#names.remove(new Set(found.keys()));
-      return [...found.keys()];
-    } finally {
-      for (const lock of locks) await lock.release();
-    }
+  async remove(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
+    const [first] = threadIds;
+    return this.#locked(threadIds, async () => {
+      const doomed = await this.#doomed(new Set(threadIds));
+      if (doomed[0]?.threadId !== first) throw noRollout(first);
+      for (const { threadId } of doomed) await this.#assertUnreferenced(threadId, threadIds);
+      await this.#intend(first, doomed);
+      await this.#carryOut(first, doomed);
+      return doomed.map(({ threadId }) => threadId);
+    });
   }
 
-  /** Finishes deletions that a crash left half done. */
+  /** Finishes deletions that a crash left half done. Never fails: what cannot be finished now is tried again next time. */
   async finish(): Promise<void> {
     for (const fileName of await filesIn(this.#home.deletions)) {
-      const threadId = fileName.replace(/\.json$/, '');
-      if (!isThreadId(threadId)) continue;
-      const path = join(this.#home.deletions, fileName);
-      await this.#removeIntended(threadId, pathsIn(await readFile(path, 'utf8')));
-      await this.#names.remove(new Set([threadId]));
+      const first = fileName.replace(/\.json$/, '');
+      if (isThreadId(first)) await this.#finish(first).catch(() => {});
     }
   }
 
-  async #filesOf(threadIds: readonly ThreadId[]): Promise<ReadonlyMap<ThreadId, readonly string[]>> {
-    const found = new Map<ThreadId, readonly string[]>();
+  async #finish(first: ThreadId): Promise<void> {
+    const doomed = this.#doomedIn(await readFile(this.#intentPath(first), 'utf8'));
+    const threadIds = doomed.map(({ threadId }) => threadId);
+    await this.#locked(threadIds, async () => {
+      const isUntouched = await this.#areAsIntended(doomed);
+      const referrers = isUntouched ? await this.#index.current.referrers(threadIds) : [];
+      await this.#carryOut(first, isUntouched && referrers.length === 0 ? doomed : []);
+    });
+  }
+
+  async #locked<T>(threadIds: readonly ThreadId[], work: () => Promise<T>): Promise<T> {
+    const locks: WriterLock[] = [];
+    try {
+      for (const threadId of new Set(threadIds)) locks.push(await this.#locks.acquire(threadId));
+      return await work();
+    } finally {
+      await Promise.allSettled(locks.map((lock) => lock.release()));
+    }
+  }
+
+  async #doomed(threadIds: ReadonlySet<ThreadId>): Promise<readonly Doomed[]> {
+    const doomed: Doomed[] = [];
     for (const threadId of threadIds) {
       const paths = await this.#index.current.files(threadId);
-      if (paths.length > 0) found.set(threadId, paths);
+      const files = await Promise.all(paths.map(async (path) => ({ path, size: await sizeOf(path) })));
+      if (files.length > 0) doomed.push({ threadId, files });
     }
-    return found;
+    return doomed;
   }
 
   async #assertUnreferenced(threadId: ThreadId, deleted: readonly ThreadId[]): Promise<void> {
@@ -72,35 +97,65 @@ export class Deletions {
     }
   }
 
-  async #removeFiles(threadId: ThreadId, paths: readonly string[]): Promise<void> {
-    if (paths.length > 1) await this.#intend(threadId, paths);
-    await this.#removeIntended(threadId, paths);
-  }
-
-  async #intend(threadId: ThreadId, paths: readonly string[]): Promise<void> {
-    await makeDirectory(this.#home.deletions);
-    const path = this.#intentPath(threadId);
-    const fd = await posix.open(path, OPEN_NEW, FILE_MODE);
+  /** On disk whole or not at all, and durable when it returns. */
+  async #intend(first: ThreadId, doomed: readonly Doomed[]): Promise<void> {
+    for (const folder of await makeDirectory(this.#home.deletions)) await syncDirectory(dirname(folder));
+    const threads = doomed.map(({ threadId, files }) => ({
+      threadId,
+      files: files.map(({ path, size }) => ({ path: this.#home.toStored(path), size })),
+    }));
+    const temporary = `${this.#intentPath(first)}.new`;
+    const fd = await posix.open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, FILE_MODE);
     try {
-      const text = Buffer.from(JSON.stringify({ paths: paths.map((file) => this.#home.toStored(file)) }));
-      await posix.write(fd, text, 0, text.length, 0);
+      await writeFully(fd, Buffer.from(JSON.stringify({ threads })), 0);
       await posix.fdatasync(fd);
     } finally {
       await posix.close(fd);
     }
+    await posix.rename(temporary, this.#intentPath(first));
     await syncDirectory(this.#home.deletions);
   }
 
-  async #removeIntended(threadId: ThreadId, paths: readonly string[]): Promise<void> {
-    const absolute = paths.map((path) => this.#home.fromStored(path));
-    for (const path of absolute.flatMap((stored) => this.#copiesOf(stored))) {
+  async #carryOut(first: ThreadId, doomed: readonly Doomed[]): Promise<void> {
+    const paths = doomed.flatMap(({ files }) => files.map(({ path }) => path));
+    for (const path of paths.flatMap((file) => this.#copiesOf(file))) {
       await posix.unlink(path).catch(ignoreMissing);
       this.#index.touch(path);
     }
-    for (const folder of new Set(absolute.map((path) => dirname(path)))) {
+    for (const folder of new Set(paths.map((path) => dirname(path)))) {
       await syncDirectory(folder).catch(ignoreMissing);
     }
-    await posix.unlink(this.#intentPath(threadId)).catch(ignoreMissing);
+    if (doomed.length > 0) await this.#names.remove(new Set(doomed.map(({ threadId }) => threadId)));
+    await posix.unlink(this.#intentPath(first)).catch(ignoreMissing);
+  }
+
+  /** False if someone has gone on writing one of the files that are still there. */
+  async #areAsIntended(doomed: readonly Doomed[]): Promise<boolean> {
+    for (const { path, size } of doomed.flatMap(({ files }) => files)) {
+      const now = await sizeOf(path);
+      if (now !== null && size !== null && now !== size) return false;
+    }
+    return true;
+  }
+
+  /**
+   * What an intent names, as far as it can be a thread's rollout in this home: nothing else is ever removed. A torn
+   * one names nothing: nothing had been removed by then.
+   */
+  #doomedIn(text: string): readonly Doomed[] {
+    const threads = arrayMember(jsonObjectIn(text), 'threads').filter((thread) => isJsonObject(thread));
+    return threads.flatMap((thread): readonly Doomed[] => {
+      const threadId = stringMember(thread, 'threadId') ?? '';
+      if (!isThreadId(threadId)) return [];
+      const files = arrayMember(thread, 'files')
+        .filter((file) => isJsonObject(file))
+        .map((file) => ({
+          path: resolve(this.#home.fromStored(stringMember(file, 'path') ?? '')),
+          size: numberMember(file, 'size') ?? null,
+        }))
+        .filter(({ path }) => this.#home.isCollected(path) && threadOf(path) === threadId);
+      return files.length === 0 ? [] : [{ threadId, files }];
+    });
   }
 
   /** Everywhere that a rollout can lie at once: in both collections, plain and compressed. */
@@ -120,22 +175,29 @@ export class Deletions {
   }
 }
 
-/** An intent that was torn while it was written names no files: nothing had been removed by then. */
-function pathsIn(text: string): readonly string[] {
+const threadOf = (path: string): ThreadId | undefined => parseRolloutFileName(basename(path))?.threadId;
+
+function jsonObjectIn(text: string): JsonObject {
   try {
-    return (JSON.parse(text) as { readonly paths: readonly string[] }).paths;
+    const value: unknown = JSON.parse(text);
+    return isJsonObject(value) ? value : {};
   } catch {
-    return [];
+    return {};
+  }
+}
+
+/** Bytes in a file; null if it is not there. */
+async function sizeOf(path: string): Promise<number | null> {
+  try {
+    return (await posix.stat(path)).size;
+  } catch (error) {
+    ignoreMissing(error);
+    return null;
   }
 }
 
 async function filesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return [];
-    throw error;
-  }
+  return readdir(folder).catch(() => []);
 }
 
 function ignoreMissing(error: unknown): void {
