@@ -92,8 +92,11 @@ export class LiveWriters {
   async discard(threadId: ThreadId): Promise<void> {
     const live = this.#byId.get(threadId);
     if (live === undefined) throw notFound(`thread ${threadId} not found`);
-    await live.writer.discard();
-    await this.#forget(threadId, live.lock);
+    try {
+      await live.writer.discard();
+    } finally {
+      await this.#forget(threadId, live.lock);
+    }
   }
 
   async #forget(threadId: ThreadId, lock: WriterLock): Promise<void> {
