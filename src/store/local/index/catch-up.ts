@@ -93,8 +93,8 @@ export class CatchUp {
   *run(row: RolloutRow, path: string, inherit: InheritFacts): Generator<void, CatchUpResult> {
     if (row.state === 'indexed' && row.indexedSize >= row.fileSize) return 'done';
     let progress: Progress = startOf(row);
+    const reader = readRollout(path, row.indexedSize);
     try {
-      const reader = readRollout(path, row.indexedSize);
       for (;;) {
         const slice = this.#database.transaction(() => this.#slice(row.id, reader, progress, inherit))();
         progress = slice.progress;
@@ -107,6 +107,9 @@ export class CatchUp {
       else if (errnoOf(error) !== undefined) this.#rollouts.setUnreadable(row.id, messageOf(error));
       else throw error;
       return 'done';
+    } finally {
+      // A reading that is given up half-way has its file still open.
+      reader.return({ offset: progress.offset, tornBytes: 0 });
     }
   }
 
@@ -260,7 +263,9 @@ function firstFacts(header: SessionMeta, inherit: InheritFacts): ThreadFacts {
   if (base === null) return NO_FACTS;
   const inherited = inherit(base);
   if (inherited === 'notReady') throw new BaseNotReady();
-  return { ...NO_FACTS, ...inherited };
+  // The header of a file that a revert made is one more of the same thread's, whose first one says who it is.
+  const first = inherited.header ?? null;
+  return { ...NO_FACTS, ...inherited, header: first === null ? null : { ...first, historyBase: header.historyBase } };
 }
 
 function headerOf(line: RolloutLine): SessionMeta | null {

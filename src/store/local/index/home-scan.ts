@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync, type Stats } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../../../domain/errors.ts';
 import { epochMsOfLocalTime, parseRolloutFileName } from '../../../domain/rollout-file-name.ts';
@@ -52,9 +52,21 @@ export function seeFile(home: HomeLayout, path: string): SeenFile | undefined {
 export function stateOfFile(
   path: string,
 ): { readonly inode: number; readonly size: number; readonly mtimeMs: number } | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
+  const stats = statsOf(path);
   if (stats === undefined || !stats.isFile()) return undefined;
   return { inode: stats.ino, size: stats.size, mtimeMs: Math.trunc(stats.mtimeMs) };
+}
+
+/** What the system says of paths that lead nowhere, and Node of those that cannot be any. */
+const NOWHERE: ReadonlySet<unknown> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE']);
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch (error) {
+    if (NOWHERE.has((error as { readonly code?: unknown }).code)) return undefined;
+    throw error;
+  }
 }
 
 /** When the entries of a folder last changed, Unix ms; undefined if there is none. */

@@ -163,6 +163,7 @@ export class IndexLife {
 
   async #scan(): Promise<void> {
     this.syncNames();
+    this.#parts.sync.forgetAdopted();
     await this.#parts.sync.sweep();
     this.#lastSweepMs = Date.now();
     if (this.#state === 'scanning') this.#state = 'building';

@@ -38,6 +38,15 @@ export class RolloutSync {
     this.#watcher = watcher;
   }
 
+  /** Forgets files outside the home: those that a process which has ended was writing. */
+  forgetAdopted(): void {
+    const collections = [this.#home.sessions, this.#home.archivedSessions] as const;
+    for (const row of this.#rollouts.outside(collections.map((folder) => this.#home.toStored(folder)))) {
+      this.#rollouts.remove(row.id);
+      this.#threads.refresh(row.threadId);
+    }
+  }
+
   /** Compares all files with their rows, newest day first. Notes what differs; reads nothing. */
   async sweep(): Promise<void> {
     const known = this.#rollouts.snapshot();
@@ -110,12 +119,12 @@ export class RolloutSync {
       const row = this.#rollouts.byId(id);
       if (row === undefined) return;
       const path = this.#home.fromStored(row.path);
-      const first = await sliced(this.#catchUp.run(row, path, (base) => this.#inherited(base)));
+      const first = await sliced(this.#catchUp.run(row, path, (base) => this.#inherited(base, row.threadId)));
       if (first === 'needsBase') {
         await this.#bringUpBaseOf(path);
         // What is still not read then never will be.
         const facts = (base: RolloutBase): Partial<ThreadFacts> => {
-          const inherited = this.#inherited(base);
+          const inherited = this.#inherited(base, row.threadId);
           return inherited === 'notReady' ? {} : inherited;
         };
         await sliced(this.#catchUp.run(row, path, facts));
@@ -126,14 +135,21 @@ export class RolloutSync {
     }
   }
 
-  /** What a thread inherits: the first words of the rollout it continues, if they lie in the part it continues. */
-  #inherited(base: RolloutBase): Partial<ThreadFacts> | 'notReady' {
+  /**
+   * What a rollout takes over from the one it continues: the first words, if they lie in the part it continues; and all
+   * that is set for the whole thread, if a revert of the same thread made it.
+   */
+  #inherited(base: RolloutBase, threadId: ThreadId): Partial<ThreadFacts> | 'notReady' {
     const row = this.#rollouts.byRolloutId(base.rolloutId);
     if (row === undefined || row.state === 'unreadable' || row.state === 'missing') return {};
     if (row.state === 'pending' || row.facts === null) return 'notReady';
-    const { firstUserMessage, preview } = JSON.parse(row.facts) as ThreadFacts;
+    const facts = JSON.parse(row.facts) as ThreadFacts;
+    const { firstUserMessage, preview } = facts;
     const isInherited = row.firstUserOffset === null || row.firstUserOffset < base.endOffset;
-    return isInherited ? { firstUserMessage, preview } : {};
+    return {
+      ...(isInherited ? { firstUserMessage, preview } : {}),
+      ...(row.threadId === threadId ? lastingFacts(facts) : {}),
+    };
   }
 
   async #bringUpBaseOf(path: string): Promise<void> {
@@ -201,6 +217,7 @@ export class RolloutSync {
 
   #lookAgain(path: string): void {
     const row = this.#rollouts.byPath(this.#home.toStored(path));
+    if (row === undefined && !this.#home.isCollected(path)) return;
     const file = seeFile(this.#home, path) ?? seeAdopted(row, path);
     if (file !== undefined) {
       const isSame =
@@ -217,8 +234,15 @@ export class RolloutSync {
     this.#threads.refresh(row.threadId);
   }
 
+  /** A file outside the home is live, and comes before one of the same rollout inside. */
+  #isAdopted(row: RolloutRow): boolean {
+    const path = this.#home.fromStored(row.path);
+    return !this.#home.isCollected(path) && stateOfFile(path) !== undefined;
+  }
+
   #see(file: SeenFile): void {
     const before = this.#rollouts.byRolloutId(file.rolloutId);
+    if (before !== undefined && before.path !== file.path && this.#isAdopted(before)) return;
     // The same rollout in both collections: the active copy is the thread's.
     if (before !== undefined && before.state !== 'missing' && file.isArchived && !before.isArchived) {
       const other = seeFile(this.#home, this.#home.fromStored(before.path));
@@ -227,6 +251,18 @@ export class RolloutSync {
     const row = this.#rollouts.see(file);
     if (row.state === 'indexed') this.#threads.refresh(row.threadId);
   }
+}
+
+/** What a revert does not take back. */
+function lastingFacts({
+  header,
+  cwd,
+  modelProvider,
+  git,
+  memoryMode,
+  namedInHistory,
+}: ThreadFacts): Partial<ThreadFacts> {
+  return { header, cwd, modelProvider, git, memoryMode, namedInHistory };
 }
 
 /** A file that is known by what it holds, whatever it is called. */

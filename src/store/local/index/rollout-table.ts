@@ -79,6 +79,7 @@ export class RolloutTable {
   readonly #byPath: Statement;
   readonly #ofThread: Statement;
   readonly #inFolder: Statement;
+  readonly #outside: Statement;
   readonly #delete: Statement;
   readonly #deleteTurns: Statement;
   readonly #deleteItems: Statement;
@@ -117,6 +118,9 @@ export class RolloutTable {
     this.#ofThread = prepare('SELECT * FROM rollouts WHERE thread_id = ? AND state <> 3 ORDER BY rollout_id DESC');
     this.#inFolder = prepare(`
       SELECT * FROM rollouts WHERE path >= :folder || '/' AND path < :folder || '0' AND state <> 3`);
+    this.#outside = prepare(`
+      SELECT * FROM rollouts WHERE NOT EXISTS (
+        SELECT 1 FROM json_each(:folders) WHERE path >= value || '/' AND path < value || '0')`);
     this.#delete = prepare('DELETE FROM rollouts WHERE id = ?');
     this.#deleteTurns = prepare('DELETE FROM turns WHERE rollout = ?');
     this.#deleteItems = prepare('DELETE FROM items WHERE rollout = ?');
@@ -197,6 +201,11 @@ export class RolloutTable {
   /** Files below a folder (as stored) that were there when last looked at. */
   inFolder(folder: string): readonly RolloutRow[] {
     return this.#inFolder.all({ folder }).map((raw) => definedRow(raw));
+  }
+
+  /** Files that lie in none of these folders (as stored). */
+  outside(folders: readonly string[]): readonly RolloutRow[] {
+    return this.#outside.all({ folders: JSON.stringify(folders) }).map((raw) => definedRow(raw));
   }
 
   /** Rollouts that continue the given one. */
