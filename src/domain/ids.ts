@@ -12,6 +12,12 @@ export const newThreadId = (): ThreadId => uuidv7() as ThreadId;
 /** A new UUIDv7 for turns, items, rollouts. */
 export const newUuid = (): string => uuidv7();
 
+/** The id next to one, as numbers count. */
+export function successorOf(id: ThreadId): ThreadId {
+  const digits = ((BigInt(`0x${id.replaceAll('-', '')}`) + 1n) & ((1n << 128n) - 1n)).toString(16).padStart(32, '0');
+  return parseThreadId(digits);
+}
+
 const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** True for text that is already a thread id in canonical form. */

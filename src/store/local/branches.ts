@@ -27,8 +27,9 @@ export function forkHeader(header: JsonObject, sourceId: ThreadId, prefix: Histo
 
 /** The header of the file that a revert makes: the thread's own, as things stand, continuing the prefix. */
 export function revertHeader(header: JsonObject, thread: StoredThread, prefix: HistoryPrefix): JsonObject {
+  const { git: _, ...kept } = header;
   return {
-    ...header,
+    ...kept,
     ...(thread.git === null ? {} : { git: renderGit(thread.git) }),
     memory_mode: thread.memoryMode,
     history_base: baseOf(prefix),

@@ -90,7 +90,8 @@ export class Collections {
         await syncDirectory(folder);
       }
     } catch (error) {
-      for (const { from, to } of done.toReversed()) await posix.rename(to, from);
+      // The failure is what is told, even if a file cannot be moved back: the thread still is where its last file is.
+      for (const { from, to } of done.toReversed()) await posix.rename(to, from).catch(() => {});
       throw toSkeinError(error, 'cannot move the rollout');
     }
   }

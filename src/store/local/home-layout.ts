@@ -73,7 +73,8 @@ export class HomeLayout {
   }
 }
 
-function isInside(folder: string, path: string): boolean {
+/** True for a path below a folder; both absolute, compared as text. */
+export function isInside(folder: string, path: string): boolean {
   const way = relative(folder, path);
   return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }

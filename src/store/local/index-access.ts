@@ -31,7 +31,7 @@ export class IndexAccess {
 
   /** A file outside the home no longer stands for its thread. */
   forget(path: string): void {
-    this.#index.forget(path).catch(() => {});
+    this.current.forget(path).catch(() => {});
   }
 
   /** The thread, archived or not. @throws notFound */

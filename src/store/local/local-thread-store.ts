@@ -1,6 +1,5 @@
-import { isAbsolute, join } from 'node:path';
 import { conflict, invalidRequest } from '../../domain/errors.ts';
-import { newUuid, type ThreadId } from '../../domain/ids.ts';
+import { newThreadId, successorOf, type ThreadId } from '../../domain/ids.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import { assertValidPatch, isEmptyPatch, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
 import type { Page } from '../../domain/page.ts';
@@ -27,6 +26,7 @@ import type {
   ThreadStore,
 } from '../thread-store.ts';
 import { forkHeader, revertHeader, startOfRollout } from './branches.ts';
+import { canonicalPath } from './canonical-path.ts';
 import { Collections } from './collections.ts';
 import { Deletions } from './deletions.ts';
 import { readStretch } from './history-stream.ts';
@@ -105,10 +105,7 @@ export class LocalThreadStore implements ThreadStore {
       let resumed: StoredThread | undefined;
       await this.#live.open(threadId, async () => {
         const located =
-          path === undefined
-            ? await this.#index.located(threadId)
-            : await this.#index.current.locateByPath(this.#absolute(path), true);
-        assertIdentity(located.thread.id, threadId);
+          path === undefined ? await this.#index.located(threadId) : await this.#locatedIn(path, threadId);
         const [current] = located.rollouts;
         if (current.isArchived && !includeArchived) throw noRollout(threadId);
         resumed = located.thread;
@@ -127,13 +124,18 @@ export class LocalThreadStore implements ThreadStore {
       // The source must be there to refer to; it goes on being written meanwhile.
       await this.#storeIfLazy(sourceId, 'process');
       const prefix = await this.#index.current.prefix(sourceId, boundary);
+      if (prefix.historyMode === 'paginated' && !this.#home.isCollected(prefix.rollout.path)) {
+        throw invalidRequest(`thread ${sourceId} lies outside the home, where a fork cannot refer to it`);
+      }
       const header = async (): Promise<JsonObject> => forkHeader(await params.header(), sourceId, prefix);
       const live = await this.#create({ ...params, historyMode: prefix.historyMode }, header, prefix);
       try {
-        await live.writer.persist('power');
+        // The name first: one without a thread harms nobody, and the thread appears with it or not at all.
         if (prefix.source.name !== null) await this.#names.append(threadId, prefix.source.name, this.#now());
+        await live.writer.persist('power');
       } catch (error) {
         await this.#live.discard(threadId);
+        if (prefix.source.name !== null) await this.#names.remove(new Set([threadId])).catch(() => {});
         throw error;
       }
       this.#index.touch(live.writer.path);
@@ -194,7 +196,7 @@ export class LocalThreadStore implements ThreadStore {
     path: string,
     { includeArchived = false }: { readonly includeArchived?: boolean } = {},
   ): Promise<StoredThread> {
-    const { thread, rollouts } = await this.#index.current.locateByPath(this.#absolute(path), false);
+    const { thread, rollouts } = await this.#index.current.locateByPath(await canonicalPath(this.#home, path), false);
     if (rollouts[0].isArchived && !includeArchived) throw invalidRequest(`thread ${thread.id} is archived: ${path}`);
     return thread;
   }
@@ -219,11 +221,12 @@ export class LocalThreadStore implements ThreadStore {
     assertValidPatch(patch);
     return this.#lifecycle.run(threadId, async () => {
       await this.#storeIfLazy(threadId, 'power');
-      const located = await this.#index.located(threadId);
-      if (isEmptyPatch(patch)) return located.thread;
-      if (isWrittenToHistory(patch)) await this.#writePatch(located, patch);
-      const name = patch.name ?? located.unindexedName;
-      if (name !== null) await this.#names.append(threadId, name, this.#now());
+      const nowMs = this.#now();
+      const isWritten = isWrittenToHistory(patch);
+      const before = isWritten ? await this.#writePatch(threadId, patch, nowMs) : await this.#index.located(threadId);
+      if (isEmptyPatch(patch)) return before.thread;
+      if (isWritten) await this.#indexName(threadId, patch.name ?? before.unindexedName, nowMs);
+      else if (patch.name !== undefined) await this.#names.append(threadId, patch.name, nowMs);
       return (await this.#index.located(threadId)).thread;
     });
   }
@@ -231,10 +234,10 @@ export class LocalThreadStore implements ThreadStore {
   async archiveThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
     return this.#lifecycle.runAll(threadIds, async () => {
       await this.#assertAllFree(threadIds);
-      const [first, ...others] = threadIds;
+      const [first] = threadIds;
       await this.#collections.archive(first);
       const archived = [first];
-      for (const threadId of others) {
+      for (const threadId of new Set(threadIds.slice(1).filter((other) => other !== first))) {
         const isDone = await this.#collections.archive(threadId).then(
           () => true,
           () => false,
@@ -252,9 +255,7 @@ export class LocalThreadStore implements ThreadStore {
   async deleteThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
     return this.#lifecycle.runAll(threadIds, async () => {
       this.#assertNoneLive(threadIds);
-      const removed = await this.#deletions.remove(threadIds);
-      if (!removed.includes(threadIds[0])) throw noRollout(threadIds[0]);
-      return removed;
+      return this.#deletions.remove(threadIds);
     });
   }
 
@@ -268,6 +269,7 @@ export class LocalThreadStore implements ThreadStore {
         const prefix = await this.#index.current.prefix(threadId, { kind: 'beforeTurn', turnId: beforeTurnId });
         const path = await this.#writeRevert(located, prefix);
         this.#index.touch(path);
+        await this.#indexName(threadId, located.unindexedName, this.#now());
       } finally {
         await lock.release();
       }
@@ -316,13 +318,14 @@ export class LocalThreadStore implements ThreadStore {
     const { threadId, historyMode, createdAtMs } = params;
     return this.#live.open(threadId, async () => ({
       historyMode,
-      path: this.#newPath(threadId, threadId, createdAtMs),
+      path: this.#home.activePath({
+        threadId,
+        rolloutId: threadId,
+        localTime: localTimeOf(createdAtMs),
+        isCompressed: false,
+      }),
       start: startOfRollout(header, historyMode, prefix),
     }));
-  }
-
-  #newPath(threadId: ThreadId, rolloutId: ThreadId, atMs: number): string {
-    return this.#home.activePath({ threadId, rolloutId, localTime: localTimeOf(atMs), isCompressed: false });
   }
 
   /** A lazy thread that something is to be done with comes into being. */
@@ -345,39 +348,74 @@ export class LocalThreadStore implements ThreadStore {
     return located;
   }
 
-  /** Adds a patch to a thread's history: through its live writer, or a writer of the moment. */
-  async #writePatch(located: LocatedThread, patch: ThreadMetadataPatch): Promise<void> {
-    const { thread, historyMode } = located;
-    const live = this.#live.find(thread.id);
-    const path = live?.writer.path ?? located.rollouts[0].path;
-    const item = patchRecord(await readHeader(path, thread.id), thread, patch);
-    const record = { timestamp: formatTimestamp(this.#now()), item };
-    if (live !== undefined) await live.writer.append([record], 'power', 'withdraw');
-    else {
-      const lock = await this.#locks.acquire(thread.id);
-      try {
-        const tail = await readTail(path, historyMode);
-        await this.#writeOnce(path, { kind: 'existing', ...tail }, (writer) =>
-          writer.append([record], 'power', 'withdraw'),
-        );
-      } finally {
-        await lock.release();
+  /** The thread whose rollout a caller names, which becomes the thread's current one if it lies outside the home. */
+  async #locatedIn(path: string, threadId: ThreadId): Promise<LocatedThread> {
+    const canonical = await canonicalPath(this.#home, path);
+    if (this.#home.isCollected(canonical)) {
+      const known = await this.#index.current.locate(threadId);
+      if (known !== undefined) {
+        const [current] = known.rollouts;
+        if (current.path !== canonical) {
+          throw invalidRequest(`${path} is not the current rollout of thread ${threadId}, which is ${current.path}`);
+        }
+        return known;
       }
     }
-    this.#index.touch(path);
+    const located = await this.#index.current.locateByPath(canonical, true);
+    if (located.thread.id !== threadId) {
+      if (!this.#home.isCollected(canonical) && !this.#isWritten(canonical)) this.#index.forget(canonical);
+      throw invalidRequest(`the rollout belongs to thread ${located.thread.id}, not ${threadId}`);
+    }
+    return located;
+  }
+
+  #isWritten(path: string): boolean {
+    return this.#live.all.some(({ writer }) => writer.path === path);
+  }
+
+  /**
+   * Adds a patch to a thread's history: through its live writer, or a writer of the moment. Returns the thread as it
+   * was, which nobody else can change in between.
+   */
+  async #writePatch(threadId: ThreadId, patch: ThreadMetadataPatch, nowMs: number): Promise<LocatedThread> {
+    const live = this.#live.find(threadId);
+    const lock = live === undefined ? await this.#locks.acquire(threadId) : undefined;
+    try {
+      const located = await this.#index.located(threadId);
+      const path = live?.writer.path ?? located.rollouts[0].path;
+      const item = patchRecord(await readHeader(path, threadId), located.thread, patch);
+      const record = { timestamp: formatTimestamp(nowMs), item };
+      if (live !== undefined) await live.writer.append([record], 'power', 'withdraw');
+      else {
+        const tail = await readTail(path, located.historyMode);
+        const append = (writer: RolloutWriter): Promise<void> => writer.append([record], 'power', 'withdraw');
+        await this.#writeOnce(path, { kind: 'existing', ...tail }, append);
+      }
+      this.#index.touch(path);
+      return located;
+    } finally {
+      await lock?.release();
+    }
+  }
+
+  /** A name that stands in the history is copied to the name index; if that fails, it is copied with the next change. */
+  async #indexName(threadId: ThreadId, name: string | null, nowMs: number): Promise<void> {
+    if (name !== null) await this.#names.append(threadId, name, nowMs).catch(() => {});
   }
 
   /** A file that begins where the thread is taken back to; the old one stays, as what it continues. */
   async #writeRevert(located: LocatedThread, prefix: HistoryPrefix): Promise<string> {
     const { thread, rollouts } = located;
     const header = revertHeader(await readHeader(rollouts[0].path, thread.id), thread, prefix);
-    const path = this.#newPath(thread.id, newUuid() as ThreadId, this.#now());
+    const rolloutId = idAfter(rollouts.map((rollout) => rollout.rolloutId));
+    const name = { threadId: thread.id, rolloutId, localTime: localTimeOf(this.#now()), isCompressed: false };
+    const path = rollouts[0].isArchived ? this.#home.archivedPath(name) : this.#home.activePath(name);
     const start = startOfRollout(() => Promise.resolve(header), 'paginated', prefix);
     await this.#writeOnce(path, start, (writer) => writer.persist('power'));
     return path;
   }
 
-  /** A writer of the moment, which leaves nothing behind if it fails. */
+  /** Opens a writer for one write, and leaves nothing open whatever comes of it. */
   async #writeOnce(path: string, start: RolloutStart, write: (writer: RolloutWriter) => Promise<void>): Promise<void> {
     const writer = new RolloutWriter(path, start, this.#openFiles, this.#now);
     try {
@@ -401,16 +439,15 @@ export class LocalThreadStore implements ThreadStore {
     this.#assertNoneLive(threadIds);
     for (const threadId of threadIds) await this.#locks.assertFree(threadId);
   }
-
-  #absolute(path: string): string {
-    return isAbsolute(path) ? path : join(this.#home.home, path);
-  }
 }
 
 function assertCwd(cwd: string): void {
   if (cwd === '') throw invalidRequest('local thread store requires a cwd');
 }
 
-function assertIdentity(found: ThreadId, wanted: ThreadId): void {
-  if (found !== wanted) throw invalidRequest(`the rollout belongs to thread ${found}, not ${wanted}`);
+/** A new rollout id behind those of a thread, even if the clock has been set back: the greatest is the current one. */
+function idAfter(ids: readonly ThreadId[]): ThreadId {
+  const id = newThreadId();
+  const last = ids.toSorted().at(-1) ?? id;
+  return id > last ? id : successorOf(last);
 }

@@ -1,7 +1,7 @@
 import { internal } from '../../domain/errors.ts';
 import type { ThreadId } from '../../domain/ids.ts';
 import type { JsonObject } from '../../domain/json.ts';
-import { patchedGit, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
+import { isEmptyPatch, patchedGit, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
 import type { RolloutItem } from '../../domain/rollout-line.ts';
 import { renderGit, sessionMetaOf } from '../../domain/session-meta.ts';
 import type { StoredThread } from '../../domain/stored-thread.ts';
@@ -51,5 +51,7 @@ export function patchRecord(header: JsonObject, thread: StoredThread, patch: Thr
 }
 
 /** True if a patch leaves a record in the history; a name alone only stands in the name index. */
-export const isWrittenToHistory = (patch: ThreadMetadataPatch): boolean =>
-  patch.memoryMode !== undefined || patch.gitInfo !== undefined;
+export const isWrittenToHistory = (patch: ThreadMetadataPatch): boolean => {
+  const { name: _name, ...others } = patch;
+  return !isEmptyPatch(others);
+};
