@@ -95,6 +95,23 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
     const listed = async (overrides: Partial<ThreadQuery> = {}): Promise<readonly ThreadId[]> =>
       (await store.listThreads(query(overrides))).data.map((thread) => thread.id);
 
+    const fork = (
+      sourceId: ThreadId,
+      boundary: Parameters<ThreadStore['forkThread']>[0]['boundary'],
+      mode: HistoryMode,
+    ): Promise<StoredThread> => {
+      const threadId = someThreadId();
+      return store.forkThread({
+        threadId,
+        sourceId,
+        boundary,
+        historyMode: mode,
+        cwd: '/work/project',
+        createdAtMs: T0 + 5_000,
+        header: async () => headerPayload(threadId, mode, { timestamp: new Date(T0 + 5_000).toISOString() }),
+      });
+    };
+
     describe('live threads', () => {
       it('STORE-1 create stores nothing until the first append, which stores header and records', async () => {
         const threadId = someThreadId();
@@ -724,23 +741,6 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
     });
 
     describe('forks', () => {
-      const fork = (
-        sourceId: ThreadId,
-        boundary: Parameters<ThreadStore['forkThread']>[0]['boundary'],
-        mode: HistoryMode,
-      ): Promise<StoredThread> => {
-        const threadId = someThreadId();
-        return store.forkThread({
-          threadId,
-          sourceId,
-          boundary,
-          historyMode: mode,
-          cwd: '/work/project',
-          createdAtMs: T0 + 5_000,
-          header: async () => headerPayload(threadId, mode, { timestamp: new Date(T0 + 5_000).toISOString() }),
-        });
-      };
-
       it.each(BOTH_MODES)('FORK-1 begins with its source and goes its own way (%s)', async (mode) => {
         const { threadId: source } = await stored(mode, ['a', 'b']);
         await store.updateThreadMetadata(source, { name: 'the source' });
@@ -820,6 +820,53 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         await expect(fork(missing, { kind: 'latest' }, 'paginated')).rejects.toMatchObject({ code: 'notFound' });
       });
 
+      it('FORK-8 that fails leaves no thread, no writer and no name', async () => {
+        const { threadId: source } = await stored('paginated', ['a']);
+        await store.updateThreadMetadata(source, { name: 'the source' });
+        const threadId = someThreadId();
+        const params = {
+          threadId,
+          sourceId: source,
+          boundary: { kind: 'latest' },
+          historyMode: 'paginated',
+          cwd: '/work/project',
+          createdAtMs: T0,
+        } as const;
+        const failing = store.forkThread({ ...params, header: () => Promise.reject(new Error('no header')) });
+        await expect(failing).rejects.toThrow('no header');
+        await expect(store.readThread(threadId)).rejects.toMatchObject({ code: 'notFound' });
+        expect(await listed()).toEqual([source]);
+        await create(threadId);
+        await turn(threadId, 'paginated', 'of its own');
+        expect(await store.readThread(threadId)).toMatchObject({ name: null, preview: 'of its own' });
+      });
+
+      it('STORE-14 a write under way when its thread is discarded stores nothing afterwards', async () => {
+        const threadId = someThreadId();
+        let goOn = (_header: JsonObject): void => {};
+        await store.createThread({
+          threadId,
+          historyMode: 'paginated',
+          cwd: '/work/project',
+          createdAtMs: T0,
+          header: () =>
+            new Promise((resolve) => {
+              goOn = resolve;
+            }),
+        });
+        const writing = append(threadId, [event('task_started')]).then(
+          () => 'stored',
+          () => 'refused',
+        );
+        await new Promise((resolve) => setImmediate(resolve));
+        const discarding = store.discardThread(threadId);
+        goOn(headerPayload(threadId, 'paginated'));
+        await discarding;
+        expect(await writing).toBe('refused');
+        expect(await subject.holdsNothingOf(threadId)).toBe(true);
+        await create(threadId);
+      });
+
       it.each(BOTH_MODES)('FORK-7 works with an archived source, and pages cross the border (%s)', async (mode) => {
         const { threadId: source } = await stored(mode, ['a', 'b']);
         const child = await fork(source, { kind: 'latest' }, mode);
@@ -875,6 +922,38 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         expect(await store.readThread(threadId)).toMatchObject(expected);
         expect(await turnsOf(threadId)).toEqual(['a / re: a']);
       });
+
+      it('REV-4 keeps an archived thread archived, and git facts that were cleared cleared', async () => {
+        const { threadId, turnIds } = await stored('paginated', ['a', 'b'], { git: { commit_hash: 'abc' } });
+        await store.updateThreadMetadata(threadId, { gitInfo: { sha: null } });
+        await store.archiveThreads([threadId]);
+        const reverted = await store.revertThread(threadId, turnIds[1] ?? '');
+        expect(reverted).toMatchObject({ git: null, archivedAtMs: expect.any(Number) });
+        expect(await listed()).toEqual([]);
+        expect(await listed({ isArchived: true })).toEqual([threadId]);
+        await store.unarchiveThread(threadId);
+        expect(await turnsOf(threadId)).toEqual(['a / re: a']);
+      });
+
+      it.each([false, true])(
+        'REV-5 of a fork, of its own turns and of those it began with (source archived: %s)',
+        async (isArchived) => {
+          const source = await stored('paginated', ['a', 'b', 'c']);
+          if (isArchived) await store.archiveThreads([source.threadId]);
+          const child = await fork(source.threadId, { kind: 'latest' }, 'paginated');
+          const own = await turn(child.id, 'paginated', 'd');
+          await turn(child.id, 'paginated', 'e');
+          await store.shutdownThread(child.id);
+          await store.revertThread(child.id, own);
+          expect(await turnsOf(child.id)).toEqual(['a / re: a', 'b / re: b', 'c / re: c']);
+          await store.revertThread(child.id, source.turnIds[1] ?? '');
+          expect(await turnsOf(child.id)).toEqual(['a / re: a']);
+          const grandchild = await fork(child.id, { kind: 'latest' }, 'paginated');
+          await turn(grandchild.id, 'paginated', 'f');
+          expect(await turnsOf(grandchild.id)).toEqual(['a / re: a', 'f / re: f']);
+          expect(await turnsOf(source.threadId)).toEqual(['a / re: a', 'b / re: b', 'c / re: c']);
+        },
+      );
 
       it('REV-3 is refused for legacy history, an unknown turn, a live or an unknown thread', async () => {
         const { threadId: legacy, turnIds } = await stored('legacy', ['a']);
@@ -942,6 +1021,14 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         expect(await store.archiveThreads([first, someThreadId(), second])).toEqual([first, second]);
       });
 
+      it('ARCH-5 threads that are named twice are archived once, and removed once', async () => {
+        const { threadId: first } = await stored('legacy', ['a']);
+        const { threadId: second } = await stored('legacy', ['b']);
+        expect(await store.archiveThreads([first, second, first, second])).toEqual([first, second]);
+        expect(await store.deleteThreads([first, second, first, second])).toEqual([first, second]);
+        expect(await listed({ isArchived: true })).toEqual([]);
+      });
+
       it('DEL-1 removes a thread for good, archived or not', async () => {
         for (const isArchived of [false, true]) {
           const { threadId } = await stored('paginated', ['a']);
@@ -960,6 +1047,12 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         const { threadId } = await stored('legacy', ['a']);
         await expect(store.deleteThreads([someThreadId()])).rejects.toMatchObject({ code: 'notFound' });
         expect(await store.deleteThreads([threadId, someThreadId()])).toEqual([threadId]);
+      });
+
+      it('DEL-12 an unknown first one keeps the others', async () => {
+        const { threadId } = await stored('legacy', ['a']);
+        await expect(store.deleteThreads([someThreadId(), threadId])).rejects.toMatchObject({ code: 'notFound' });
+        expect(await listed()).toEqual([threadId]);
       });
 
       it('DEL-3 refuses live threads, and removes nothing then', async () => {

@@ -100,7 +100,12 @@ export class MemoryThreadStore implements ThreadStore {
       forked_from_id: sourceId,
     });
     this.#register(threadId, { historyMode, header: forked, inherited });
-    await this.persistThread(threadId);
+    try {
+      await this.persistThread(threadId);
+    } catch (error) {
+      this.#writers.delete(threadId);
+      throw error;
+    }
     const thread = this.#stored(threadId, true);
     thread.name = name;
     return this.#view(threadId, thread);
@@ -120,7 +125,10 @@ export class MemoryThreadStore implements ThreadStore {
 
   async shutdownThread(threadId: ThreadId): Promise<void> {
     this.#writer(threadId);
-    this.#writers.delete(threadId);
+    await this.#mutex.run(threadId, async () => {
+      this.#writer(threadId);
+      this.#writers.delete(threadId);
+    });
   }
 
   async discardThread(threadId: ThreadId): Promise<void> {
@@ -209,7 +217,9 @@ export class MemoryThreadStore implements ThreadStore {
   async archiveThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
     this.#assertNoneLive(threadIds);
     const [first, ...others] = threadIds;
-    const archivable = others.filter((threadId) => this.#threads.get(threadId)?.isArchived === false);
+    const archivable = [...new Set(others)].filter(
+      (threadId) => threadId !== first && this.#threads.get(threadId)?.isArchived === false,
+    );
     this.#stored(first, false).isArchived = true;
     for (const threadId of archivable) this.#stored(threadId, false).isArchived = true;
     return [first, ...archivable];
@@ -290,6 +300,7 @@ export class MemoryThreadStore implements ThreadStore {
       return;
     }
     const payload = await writer.header();
+    if (this.#writers.get(threadId) !== writer) throw notFound(`thread ${threadId} not found`);
     const { historyMode } = writer;
     const now = this.#now();
     const thread: MemoryThread = { historyMode, lines: [], name: null, updatedAtMs: now, isArchived: false };
