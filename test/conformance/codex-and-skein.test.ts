@@ -188,9 +188,16 @@ describe.each(MODES)('%s threads', (mode) => {
     expect(refused).toMatchObject({ code: -32600, data: { kind: 'conflict' } });
     expect(refused.message).toContain(`thread ${ofCodex} already has an active writer`);
     expect(refused.data.holder).toContain(String(codex.child.pid));
-    for (const method of ['thread/archive', 'thread/delete']) {
-      expect(await inSkein.refusal(method, { threadId: ofCodex })).toMatchObject({ data: { kind: 'conflict' } });
+    for (const method of ['thread/archive', 'thread/delete', 'thread/memoryMode/set', 'thread/metadata/update']) {
+      const params = { threadId: ofCodex, mode: 'disabled', gitInfo: { sha: 'abc' } };
+      const { data } = await inSkein.refusal(method, params);
+      expect(data).toMatchObject({ kind: 'conflict', holder: expect.stringMatching(/^pid \d+ \(codex\)$/) });
     }
+    // A name needs no writer, and Codex hears of it where it looks for names.
+    await inSkein.call('thread/name/set', { threadId: ofCodex, name: 'by Skein' });
+    expect(byId(await list(inSkein), ofCodex)).toMatchObject({ name: 'by Skein' });
+    await inCodex.call('thread/name/set', { threadId: ofCodex, name: 'by Codex' });
+    expect(byId(await list(inSkein), ofCodex)).toMatchObject({ name: 'by Codex' });
     expect(await conversation(inSkein, ofCodex, mode)).toEqual(['held by Codex', answerOf.codex('held by Codex')]);
 
     const ofSkein = await startThread(inSkein, mode, cwd);
