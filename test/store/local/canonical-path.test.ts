@@ -98,9 +98,10 @@ it('LOCAL-7 with the same rollout inside and outside, the live one counts, whate
 
   await store.resumeThread({ threadId, path: outside });
   await say(store, threadId, 'paginated', 'said outside');
-  // The home changes: another thread on the same day, and the file inside is touched.
-  const { threadId: other } = await storedThread(store, 'paginated', ['another']);
+  // The home changes: the file inside is touched, and somebody else begins a thread on the same day.
+  const { threadId: other, path: theirs } = await rolloutElsewhere('paginated');
   utimesSync(inside, new Date(), new Date());
+  copyFileSync(theirs, join(dirname(inside), basename(theirs)));
   expect((await listed(store)).toSorted()).toEqual([threadId, other].toSorted());
   expect(await wordsIn(store, threadId)).toEqual(['inside', 're: inside', 'said outside', 're: said outside']);
   expect(await pathOf(store, threadId)).toBe(outside);

@@ -21,6 +21,8 @@ interface Scene {
   readonly work: (store: LocalThreadStore, ids: readonly ThreadId[]) => Promise<unknown>;
   /** All that can be known of these threads, as JSON-able values that tell before and after apart. */
   readonly look: (store: LocalThreadStore, ids: readonly ThreadId[]) => Promise<unknown>;
+  /** Rollouts of the home that should be elsewhere once the work was done again. */
+  readonly isAstray?: (path: string) => boolean;
 }
 
 async function withStore<T>(home: string, use: (store: LocalThreadStore) => Promise<T>): Promise<T> {
@@ -39,7 +41,7 @@ function expectTidy(home: string): void {
 }
 
 /** @returns the calls at which the work was killed */
-async function dieEverywhere({ prepare, work, look }: Scene): Promise<readonly string[]> {
+async function dieEverywhere({ prepare, work, look, isAstray = () => false }: Scene): Promise<readonly string[]> {
   const template = tempFolder();
   const ids = await withStore(template, prepare);
   const before = await withStore(template, (store) => look(store, ids));
@@ -56,6 +58,7 @@ async function dieEverywhere({ prepare, work, look }: Scene): Promise<readonly s
     expect([before, after], `killed ${death} change ${n + 1}, behind ${made.join(', ')}`).toContainEqual(found);
     expect(after).not.toEqual(before);
     if (n < Number.POSITIVE_INFINITY) expectTidy(home);
+    expect(filesBelow(home).filter(isAstray)).toEqual([]);
     return made;
   };
   const calls = await dying(Number.POSITIVE_INFINITY, 'before');
@@ -104,6 +107,7 @@ describe('killed at any change of the disk', () => {
       prepare: revertedTwice,
       work: (store, [id]) => store.archiveThreads([id as ThreadId]),
       look: looked,
+      isAstray: (path) => path.startsWith('sessions/'),
     });
     const unarchive = await dieEverywhere({
       prepare: async (store) => {
@@ -113,6 +117,7 @@ describe('killed at any change of the disk', () => {
       },
       work: (store, [id]) => store.unarchiveThread(id as ThreadId),
       look: looked,
+      isAstray: (path) => path.startsWith('archived_sessions/'),
     });
     for (const calls of [archive, unarchive]) expect(calls.filter((call) => call === 'rename').length).toBe(3);
   });

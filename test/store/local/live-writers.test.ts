@@ -117,6 +117,11 @@ it('LOCAL-3 archive waits for a fork of its thread, which never keeps the thread
     .shutdownThread(source)
     .then(() => store.archiveThreads([source]))
     .then(() => done.push('archived'));
+  // Another thread goes all that way meanwhile, twice.
+  for (const text of ['x', 'y']) {
+    const { threadId: other } = await storedThread(store, 'paginated', [text]);
+    await store.archiveThreads([other]);
+  }
   expect(done).toEqual(['written']);
   goOn();
   await Promise.all([forking, archiving]);
