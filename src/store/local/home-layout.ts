@@ -39,6 +39,11 @@ export class HomeLayout {
     return join(this.own, 'index.sqlite');
   }
 
+  /** Plain copies of compressed rollouts, for reading in places. */
+  get plainCopies(): string {
+    return join(this.own, 'plain');
+  }
+
   /** Intents of deletions that touch more than one file. */
   get deletions(): string {
     return join(this.own, 'deletions');

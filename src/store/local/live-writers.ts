@@ -3,7 +3,7 @@ import { invalidRequest, notFound } from '../../domain/errors.ts';
 import type { ThreadId } from '../../domain/ids.ts';
 import type { HistoryMode } from '../../domain/session-meta.ts';
 import type { OpenFiles } from './open-files.ts';
-import type { RolloutStart } from './rollout-file.ts';
+import type { RestorePlain, RolloutStart } from './rollout-file.ts';
 import { RolloutWriter } from './rollout-writer.ts';
 import { UnfinishedRollouts } from './unfinished-rollouts.ts';
 import type { WriterLock, WriterLocks } from './writer-locks.ts';
@@ -20,14 +20,16 @@ export class LiveWriters {
   readonly #locks: WriterLocks;
   readonly #openFiles: OpenFiles;
   readonly #now: () => number;
+  readonly #restore: RestorePlain | undefined;
   readonly #byId = new Map<ThreadId, LiveWriter & { readonly lock: WriterLock }>();
   readonly #opening = new Set<ThreadId>();
   readonly #unfinished = new UnfinishedRollouts();
 
-  constructor(locks: WriterLocks, openFiles: OpenFiles, now: () => number) {
+  constructor(locks: WriterLocks, openFiles: OpenFiles, now: () => number, restore?: RestorePlain) {
     this.#locks = locks;
     this.#openFiles = openFiles;
     this.#now = now;
+    this.#restore = restore;
   }
 
   get all(): readonly LiveWriter[] {
@@ -67,7 +69,7 @@ export class LiveWriters {
       try {
         const { historyMode, path, start } = await historyModeAndStart();
         if (start.kind === 'new') await this.#unfinished.sweep(dirname(path));
-        const writer = new RolloutWriter(path, start, this.#openFiles, this.#now);
+        const writer = new RolloutWriter(path, start, this.#openFiles, this.#now, this.#restore);
         const live = { threadId, historyMode, writer, lock };
         this.#byId.set(threadId, live);
         return live;

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { conflict, errnoOf, internal } from '../../domain/errors.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
 import type { HeaderSource } from '../thread-store.ts';
+import { compressedPath, LOOKS } from './compressed-rollout.ts';
 import { exists, FILE_MODE, makeDirectory, OPEN_NEW, posix, readRange, syncDirectory, writeFully } from './files.ts';
 import { cutRecord, encodeRecords, type CutRecord } from './record-encoder.ts';
 import { unfinishedPath } from './unfinished-rollouts.ts';
@@ -39,6 +40,12 @@ const NEWLINE = 0x0a;
 
 const OPEN_APPEND = constants.O_RDWR | constants.O_APPEND;
 
+/** So much before the end of a file must be as it was for another file to count as the same rollout. */
+const COMPARED_BYTES = 64 * 1024;
+
+/** Makes a rollout that others have compressed plain again; does nothing if there is no compressed file. */
+export type RestorePlain = (path: string) => Promise<unknown>;
+
 /**
  * The bytes of one rollout (D5). *Planned*: there is no file; the first append makes one under a temporary name,
  * header first, and renames it, so that no one ever sees a rollout without its header. *Stored*: appends go to its
@@ -46,13 +53,21 @@ const OPEN_APPEND = constants.O_RDWR | constants.O_APPEND;
  *
  * A failed append leaves nothing behind the last whole record: what it did write is cut off, at once if possible,
  * else before the next append. Bytes that a failed sync may have lost are kept, and written again before the next.
+ *
+ * Others may compress the file while nothing is written, which takes it out of its place, or put another one there.
+ * So the path is looked at before and after each append: what is acknowledged is in the file that it leads to.
  * One call at a time; the caller sees to that.
  */
 export class RolloutFile {
   readonly path: string;
   readonly #now: () => number;
+  readonly #restore: RestorePlain;
   #plan: Extract<RolloutStart, { kind: 'new' }> | undefined;
   #fd: number | undefined;
+  /** Of the open file. */
+  #inode = 0;
+  /** The open file is out of its place, and may hold records that the one in its place lacks. */
+  #isDisplaced = false;
   #isAbandoned = false;
   /** There may be something under the temporary name. */
   #isUnfinished = false;
@@ -70,9 +85,15 @@ export class RolloutFile {
   #syncedSize: number;
   #mustRewrite = false;
 
-  constructor(path: string, start: RolloutStart, now: () => number = Date.now) {
+  constructor(
+    path: string,
+    start: RolloutStart,
+    now: () => number = Date.now,
+    restore: RestorePlain = () => Promise.resolve(),
+  ) {
     this.path = path;
     this.#now = now;
+    this.#restore = restore;
     this.#plan = start.kind === 'new' ? start : undefined;
     this.#size = start.kind === 'new' ? 0 : start.size;
     this.#syncedSize = this.#size;
@@ -129,20 +150,34 @@ export class RolloutFile {
 
   /** After a failure: closes the file, and takes away what a failed append left if that is possible now. Never fails. */
   async recover(): Promise<void> {
-    // A close that fails has closed all the same.
-    await this.releaseHandle().catch(() => {});
+    // A close that fails has closed all the same. A file out of its place may be the only one with what is acknowledged.
+    if (!this.#isDisplaced) await this.releaseHandle().catch(() => {});
     try {
       if (this.#isUnfinished) await this.#removeUnfinished();
       if (this.isStored && this.#attempt !== undefined) await this.#open();
     } catch {
-      await this.releaseHandle().catch(() => {});
+      if (!this.#isDisplaced) await this.releaseHandle().catch(() => {});
     }
+  }
+
+  /**
+   * Before the file is let go: if it was compressed while records were added, so that those are in the open file only,
+   * they are carried over to the one in its place.
+   */
+  async rescue(): Promise<void> {
+    if (this.#fd === undefined || !this.isStored || (await this.#isInPlace())) return;
+    const timeOf = ({ mtimeMs }: { readonly mtimeMs: number }): number => Math.trunc(mtimeMs);
+    const own = timeOf(await posix.fstat(this.#fd));
+    // Who compresses keeps the time: if it is the same, all is in there.
+    const isWhole = !(await exists(this.path)) && timeOf(await posix.stat(compressedPath(this.path))) >= own;
+    if (!isWhole) await this.#open();
   }
 
   /** Closes the file; the next append opens it again. */
   async releaseHandle(): Promise<void> {
     const fd = this.#fd;
     this.#fd = undefined;
+    this.#isDisplaced = false;
     if (fd !== undefined) await posix.close(fd);
   }
 
@@ -152,11 +187,15 @@ export class RolloutFile {
   }
 
   async #extend(records: readonly CutRecord[]): Promise<void> {
-    const fd = await this.#open();
     const encoded = encodeRecords(records, this.#nextOrdinal);
     const bytes = this.#isUnterminated ? Buffer.concat([Buffer.from('\n'), encoded]) : encoded;
-    this.#attempt = bytes;
-    await append(fd, bytes);
+    for (let look = 1; ; look += 1) {
+      const fd = await this.#open();
+      this.#attempt = bytes;
+      await append(fd, bytes);
+      if (await this.#isInPlace()) break;
+      if (look === LOOKS) throw internal(`${this.path} was moved while it was written`);
+    }
     this.#attempt = undefined;
     this.#isUnterminated = false;
     this.#unsynced.push(bytes);
@@ -199,6 +238,7 @@ export class RolloutFile {
     await this.#removeUnfinished();
     this.#isUnfinished = true;
     this.#fd = await posix.open(unfinishedPath(this.path), OPEN_NEW | constants.O_APPEND, FILE_MODE);
+    this.#inode = (await posix.fstat(this.#fd)).ino;
     return this.#fd;
   }
 
@@ -216,17 +256,81 @@ export class RolloutFile {
 
   /** The open file, checked: it is still there, nobody else has written, and nothing of a failed append is left. */
   async #open(): Promise<number> {
-    const fd = this.#fd ?? (await posix.open(this.path, OPEN_APPEND));
-    this.#fd = fd;
-    const { size, nlink } = await posix.fstat(fd);
-    // Whatever goes into a file without a name is gone when it is closed.
-    if (nlink === 0) throw internal(`${this.path} was removed by someone else`);
+    const fd = await this.#current();
+    const { size } = await posix.fstat(fd);
     if (size > this.#size) await this.#cutOwnRemains(fd, size);
     if (size < this.#size) {
       throw internal(`${this.path} was cut from ${this.#size} to ${size} bytes by someone else`);
     }
     if (this.#mustRewrite) await this.#rewriteUnsynced();
     return fd;
+  }
+
+  /** The file that the path leads to, with all records that are in the one that was open. */
+  async #current(): Promise<number> {
+    const kept = this.#fd;
+    if (kept !== undefined && (await this.#isInPlace())) return kept;
+    const fd = await this.#openPath();
+    try {
+      if (kept !== undefined) await this.#carryOver(kept, fd);
+      this.#inode = (await posix.fstat(fd)).ino;
+    } catch (error) {
+      await posix.close(fd);
+      throw error;
+    }
+    this.#fd = fd;
+    this.#isDisplaced = false;
+    if (kept !== undefined) await posix.close(kept);
+    return fd;
+  }
+
+  /** True if the path leads to the open file. */
+  async #isInPlace(): Promise<boolean> {
+    try {
+      const { ino } = await posix.stat(this.path);
+      this.#isDisplaced = ino !== this.#inode;
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      this.#isDisplaced = true;
+    }
+    return !this.#isDisplaced;
+  }
+
+  async #openPath(): Promise<number> {
+    for (let look = 1; ; look += 1) {
+      try {
+        return await posix.open(this.path, OPEN_APPEND);
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') throw error;
+        if (look === LOOKS) throw internal(`${this.path} was removed by someone else`, error);
+        await this.#restore(this.path);
+      }
+    }
+  }
+
+  /**
+   * Another file has taken the place of the open one. It goes on there if that is the same rollout, perhaps without
+   * the last records; those are added.
+   */
+  async #carryOver(from: number, to: number): Promise<void> {
+    const { size } = await posix.fstat(to);
+    const common = Math.min(size, this.#size);
+    const start = Math.max(0, common - COMPARED_BYTES);
+    const [old, now] = [await readRange(from, start, common - start), await readRange(to, start, common - start)];
+    if (!old.equals(now) || (common === 0 && this.#size > 0)) {
+      throw internal(`${this.path} was replaced by another file`);
+    }
+    if (size >= this.#size) return;
+    for (let position = size; position < this.#size;) {
+      const chunk = await readRange(from, position, Math.min(COPY_BYTES, this.#size - position));
+      if (chunk.length === 0) throw internal(`${this.path} was cut and replaced by another file`);
+      await append(to, chunk);
+      position += chunk.length;
+    }
+    await posix.fdatasync(to);
+    this.#unsynced = [];
+    this.#syncedSize = this.#size;
+    this.#mustRewrite = false;
   }
 
   async #cutOwnRemains(fd: number, size: number): Promise<void> {

@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { decodeLine, isBlankLine, type LineDefect, type RolloutLine } from '../../domain/rollout-line.ts';
+import { rolloutBytes } from './compressed-rollout.ts';
 import { LineSplitter, type FileLine } from './line-splitter.ts';
 
 /** A record and where it stands in its rollout. */
@@ -24,40 +24,30 @@ export interface ReadEnd {
   readonly tornBytes: number;
 }
 
-const CHUNK_BYTES = 256 * 1024;
-
 /**
- * Reads the records of a rollout from a byte offset to `end` (default: the end of the file as it is now).
+ * Reads the records of a rollout, plain or compressed, from a byte offset to `end` (default: the end of the file as it
+ * is now).
  * A last line without newline counts if it is a whole record: no prefix of a record is one.
  * Synchronous: for worker threads.
  *
  * @returns generator that yields events and returns where it came to
  */
 export function* readRollout(path: string, start = 0, end = Number.POSITIVE_INFINITY): Generator<ReadEvent, ReadEnd> {
-  const fd = openSync(path, 'r');
-  try {
-    const limit = Math.min(end, fstatSync(fd).size);
-    const splitter = new LineSplitter(start);
-    const chunk = Buffer.allocUnsafe(Math.max(1, Math.min(CHUNK_BYTES, limit - start)));
-    let position = start;
-    while (position < limit) {
-      const read = readSync(fd, chunk, 0, Math.min(chunk.length, limit - position), position);
-      if (read === 0) break;
-      position += read;
-      for (const line of splitter.push(chunk.subarray(0, read))) {
-        const event = eventOf(line);
-        if (event !== undefined) yield event;
-      }
+  const splitter = new LineSplitter(start);
+  let position = start;
+  for (const bytes of rolloutBytes(path, start, end)) {
+    position += bytes.length;
+    for (const line of splitter.push(bytes)) {
+      const event = eventOf(line);
+      if (event !== undefined) yield event;
     }
-    const tail = splitter.tail();
-    if (tail === undefined) return { offset: position, tornBytes: 0 };
-    const event = eventOf(tail);
-    if (event?.type !== 'record') return { offset: tail.offset, tornBytes: tail.length };
-    yield event;
-    return { offset: position, tornBytes: 0 };
-  } finally {
-    closeSync(fd);
   }
+  const tail = splitter.tail();
+  if (tail === undefined) return { offset: position, tornBytes: 0 };
+  const event = eventOf(tail);
+  if (event?.type !== 'record') return { offset: tail.offset, tornBytes: tail.length };
+  yield event;
+  return { offset: position, tornBytes: 0 };
 }
 
 /** What a line is: a record, a defect, or nothing (blank). */

@@ -3,7 +3,7 @@ import type { Durability, NewRecord } from '../thread-store.ts';
 import { MAX_LINE_BYTES } from './line-splitter.ts';
 import type { HandleHolder, OpenFiles } from './open-files.ts';
 import { cutRecord, type CutRecord } from './record-encoder.ts';
-import { RolloutFile, type RolloutStart } from './rollout-file.ts';
+import { RolloutFile, type RestorePlain, type RolloutStart } from './rollout-file.ts';
 
 /** A record waiting for the disk. */
 interface QueuedRecord {
@@ -54,8 +54,14 @@ export class RolloutWriter implements HandleHolder {
   /** Settles when the writes under way have ended; undefined while there are none. Never rejects. */
   #pumping: Promise<void> | undefined;
 
-  constructor(path: string, start: RolloutStart, openFiles: OpenFiles, now: () => number = Date.now) {
-    this.#file = new RolloutFile(path, start, now);
+  constructor(
+    path: string,
+    start: RolloutStart,
+    openFiles: OpenFiles,
+    now: () => number = Date.now,
+    restore?: RestorePlain,
+  ) {
+    this.#file = new RolloutFile(path, start, now, restore);
     this.#openFiles = openFiles;
   }
 
@@ -111,7 +117,9 @@ export class RolloutWriter implements HandleHolder {
     do {
       await this.flush('power');
       // The handle must not go while a later append is being written: its number may be another file's by then.
-      await this.#pumping;
+      while (this.#pumping !== undefined) await this.#pumping;
+      // Nothing can be done about a file that someone has removed: the end must not depend on it.
+      await this.#alone(() => this.#file.rescue().catch(() => {}));
     } while (this.#pumping !== undefined || this.#records.length > 0);
     this.#isEnded = true;
     await this.#letGo();
@@ -163,6 +171,14 @@ export class RolloutWriter implements HandleHolder {
       this.#batches.push(batch);
       this.#pumping ??= this.#pump();
     });
+  }
+
+  /** Works on the file while nothing is written; what is queued meanwhile is written afterwards. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    this.#pumping = work().then(() => {
+      this.#pumping = this.#batches.length === 0 ? undefined : this.#pump();
+    });
+    await this.#pumping;
   }
 
   /** Writes until nothing waits, or until two attempts in a row have failed. Never rejects. */

@@ -1,14 +1,14 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { findRecord, readStretch } from '../../../src/store/local/history-stream.ts';
+import { findRecord, openStretch, readStretch } from '../../../src/store/local/history-stream.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 
 const line = (n: number): string => JSON.stringify({ timestamp: '', type: 't', payload: { n } });
 
 async function numbersIn(path: string, endOffset: number): Promise<readonly unknown[]> {
   const numbers: unknown[] = [];
-  for await (const { item } of readStretch({ path, endOffset })) numbers.push(item.payload['n']);
+  for await (const { item } of readStretch(await openStretch({ path, endOffset }))) numbers.push(item.payload['n']);
   return numbers;
 }
 

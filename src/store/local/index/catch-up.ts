@@ -1,5 +1,5 @@
 import type { Statement } from 'better-sqlite3';
-import { errnoOf, messageOf } from '../../../domain/errors.ts';
+import { errnoOf, messageOf, SkeinError } from '../../../domain/errors.ts';
 import type { RolloutLine } from '../../../domain/rollout-line.ts';
 import { readSessionMeta, type HistoryMode, type SessionMeta } from '../../../domain/session-meta.ts';
 import { NO_FACTS, withLine, type ThreadFacts } from '../../../domain/thread-facts.ts';
@@ -12,7 +12,7 @@ import {
 } from '../../../domain/turn-history.ts';
 import { readRollout, type PlacedRecord } from '../rollout-reader.ts';
 import type { IndexDatabase } from './database.ts';
-import type { RolloutBase, RolloutRow, RolloutTable } from './rollout-table.ts';
+import { isReadToEnd, type RolloutBase, type RolloutRow, type RolloutTable } from './rollout-table.ts';
 
 const ROLES: Readonly<Record<ItemRole, number>> = { other: 0, user: 1, agent: 2 };
 
@@ -91,20 +91,24 @@ export class CatchUp {
    * @param path absolute path of the rollout's file
    */
   *run(row: RolloutRow, path: string, inherit: InheritFacts): Generator<void, CatchUpResult> {
-    if (row.state === 'indexed' && row.indexedSize >= row.fileSize) return 'done';
+    if (isReadToEnd(row)) return 'done';
     let progress: Progress = startOf(row);
     const reader = readRollout(path, row.indexedSize);
     try {
       for (;;) {
         const slice = this.#database.transaction(() => this.#slice(row.id, reader, progress, inherit))();
         progress = slice.progress;
-        if (slice.isDone) return 'done';
+        if (slice.isDone) {
+          if (row.compressedSize !== null) this.#rollouts.setFile(row.id, { ...row, size: slice.size });
+          return 'done';
+        }
         yield;
       }
     } catch (error) {
       if (error instanceof BaseNotReady) return 'needsBase';
       if (errnoOf(error) === 'ENOENT') this.#rollouts.setMissing(row.id);
-      else if (errnoOf(error) !== undefined) this.#rollouts.setUnreadable(row.id, messageOf(error));
+      else if (errnoOf(error) !== undefined || error instanceof SkeinError)
+        this.#rollouts.setUnreadable(row.id, messageOf(error));
       else throw error;
       return 'done';
     } finally {
@@ -118,7 +122,7 @@ export class CatchUp {
     reader: ReturnType<typeof readRollout>,
     before: Progress,
     inherit: InheritFacts,
-  ): { readonly progress: Progress; readonly isDone: boolean } {
+  ): { readonly progress: Progress } & ({ readonly isDone: false } | { readonly isDone: true; readonly size: number }) {
     const deadline = Date.now() + SLICE_MS;
     let progress = before;
     for (let count = 1; ; count += 1) {
@@ -127,7 +131,7 @@ export class CatchUp {
         const { offset, tornBytes } = next.value;
         this.#meter.bytesRead += offset + tornBytes - before.offset;
         this.#save(rollout, { ...progress, offset }, tornBytes);
-        return { progress, isDone: true };
+        return { progress, isDone: true, size: offset + tornBytes };
       }
       const event = next.value;
       if (event.type === 'defect') progress = { ...progress, defects: progress.defects + 1 };

@@ -10,6 +10,7 @@ import type { ThreadItem, ThreadItemEntry, Turn, TurnError, TurnItemsView, TurnS
 import type { ReadMeter } from './catch-up.ts';
 import type { IndexDatabase } from './database.ts';
 import type { Segment } from './lineage.ts';
+import type { RolloutRow } from './rollout-table.ts';
 
 /** Part of a history, and whether there is more behind it. */
 export interface HistorySlice<T> {
@@ -60,7 +61,7 @@ const BEYOND = Number.MAX_SAFE_INTEGER;
 /** Pages of turns and items: rows say where the records stand, and only those bytes are read (D7). */
 export class HistoryPages {
   readonly #meter: ReadMeter;
-  readonly #pathOf: (stored: string) => string;
+  readonly #pathOf: (row: RolloutRow) => string;
   readonly #turns: Readonly<Record<SortDirection, Statement>>;
   readonly #items: Readonly<Record<SortDirection, Statement>>;
   readonly #itemsOfTurnPage: Readonly<Record<SortDirection, Statement>>;
@@ -73,7 +74,8 @@ export class HistoryPages {
   readonly #userItems: Statement;
   readonly #messageItems: Statement;
 
-  constructor(database: IndexDatabase, meter: ReadMeter, pathOf: (stored: string) => string) {
+  /** @param pathOf where the plain text of a rollout can be read now */
+  constructor(database: IndexDatabase, meter: ReadMeter, pathOf: (row: RolloutRow) => string) {
     this.#meter = meter;
     this.#pathOf = pathOf;
     const prepare = (sql: string): Statement => database.prepare(sql);
@@ -349,10 +351,10 @@ function itemView(row: ItemRow, segment: Segment, mode: HistoryMode, files: Open
 /** The rollouts that a page reads from, each opened once. */
 class OpenRollouts {
   readonly #meter: ReadMeter;
-  readonly #pathOf: (stored: string) => string;
+  readonly #pathOf: (row: RolloutRow) => string;
   readonly #fds = new Map<number, number>();
 
-  constructor(meter: ReadMeter, pathOf: (stored: string) => string) {
+  constructor(meter: ReadMeter, pathOf: (row: RolloutRow) => string) {
     this.#meter = meter;
     this.#pathOf = pathOf;
   }
@@ -360,7 +362,7 @@ class OpenRollouts {
   /** The payload of the record at a place; undefined if there is none any more. */
   payload(segment: Segment, offset: number, length: number): JsonObject | undefined {
     const { rollout } = segment;
-    const fd = this.#fds.get(rollout.id) ?? openSync(this.#pathOf(rollout.path), 'r');
+    const fd = this.#fds.get(rollout.id) ?? openSync(this.#pathOf(rollout), 'r');
     this.#fds.set(rollout.id, fd);
     const buffer = Buffer.allocUnsafe(length);
     let done = 0;

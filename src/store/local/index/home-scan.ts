@@ -2,8 +2,9 @@ import { readdirSync, statSync, type Stats } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../../../domain/errors.ts';
 import { epochMsOfLocalTime, parseRolloutFileName } from '../../../domain/rollout-file-name.ts';
+import { compressedPath, LOOKS, plainPath } from '../compressed-rollout.ts';
 import type { HomeLayout } from '../home-layout.ts';
-import type { SeenFile } from './rollout-table.ts';
+import { UNKNOWN_SIZE, type FileState, type SeenFile } from './rollout-table.ts';
 
 const NUMBERED = /^\d+$/;
 
@@ -28,15 +29,19 @@ function* dayFolders(folder: string, depth: number): Generator<{ readonly path: 
   for (const name of numbered) yield* dayFolders(join(folder, name), depth - 1);
 }
 
-/** The rollout files in a folder, by name only. */
-export const rolloutNamesIn = (folder: string): readonly string[] =>
-  (namesIn(folder) ?? []).filter((name) => parseRolloutFileName(name) !== undefined);
+/** The rollouts in a folder, by their plain names only, each once. */
+export const rolloutNamesIn = (folder: string): readonly string[] => [
+  ...new Set((namesIn(folder) ?? []).filter((name) => parseRolloutFileName(name) !== undefined).map(plainPath)),
+];
 
-/** A rollout file as it stands now; undefined if it is gone, not a file, or not named as one. */
+/**
+ * A rollout as it stands now, plain or compressed; undefined if it is gone, not a file, or not named as one.
+ * @param path its plain path
+ */
 export function seeFile(home: HomeLayout, path: string): SeenFile | undefined {
   const name = parseRolloutFileName(basename(path));
-  if (name === undefined || name.isCompressed) return undefined;
-  const state = stateOfFile(path);
+  if (name === undefined) return undefined;
+  const state = stateOfRollout(path);
   if (state === undefined) return undefined;
   return {
     rolloutId: name.rolloutId,
@@ -48,13 +53,25 @@ export function seeFile(home: HomeLayout, path: string): SeenFile | undefined {
   };
 }
 
-/** Identity, size and time of a regular file; undefined if there is none. */
-export function stateOfFile(
-  path: string,
-): { readonly inode: number; readonly size: number; readonly mtimeMs: number } | undefined {
+/**
+ * The regular file that a rollout is in, the plain one if both are there; undefined if there is none.
+ * @param path its plain path
+ */
+export function stateOfRollout(path: string): FileState | undefined {
+  for (let look = 1; look <= LOOKS; look += 1) {
+    const state = stateOfFile(path, false) ?? stateOfFile(compressedPath(path), true);
+    if (state !== undefined) return state;
+  }
+  return undefined;
+}
+
+function stateOfFile(path: string, isCompressed: boolean): FileState | undefined {
   const stats = statsOf(path);
   if (stats === undefined || !stats.isFile()) return undefined;
-  return { inode: stats.ino, size: stats.size, mtimeMs: Math.trunc(stats.mtimeMs) };
+  const state = { inode: stats.ino, mtimeMs: Math.trunc(stats.mtimeMs) };
+  return isCompressed
+    ? { ...state, size: UNKNOWN_SIZE, compressedSize: stats.size }
+    : { ...state, size: stats.size, compressedSize: null };
 }
 
 /** What the system says of paths that lead nowhere, and Node of those that cannot be any. */

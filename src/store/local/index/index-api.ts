@@ -5,12 +5,13 @@ import type { StoredThread } from '../../../domain/stored-thread.ts';
 import type { ThreadQuery } from '../../../domain/thread-query.ts';
 import type { ThreadItemEntry, Turn } from '../../../domain/turn.ts';
 import type { FileStretch } from '../rollout-file.ts';
+import type { RestoredTime } from './plain-again.ts';
 import type { ForkBoundary, ListItems, ListTurns, SearchHit, SearchThreads } from '../../thread-store.ts';
 
 /** A rollout file of a thread. */
 export interface RolloutPlace {
   readonly rolloutId: ThreadId;
-  /** Absolute. */
+  /** Absolute, and the plain one even while the rollout is compressed. */
   readonly path: string;
   readonly isArchived: boolean;
 }
@@ -75,8 +76,18 @@ export interface IndexApi {
   turns(params: ListTurns): Promise<Page<Turn>>;
   items(params: ListItems): Promise<Page<ThreadItemEntry>>;
   prefix(threadId: ThreadId, boundary: ForkBoundary): Promise<HistoryPrefix>;
-  /** The files that hold a thread's history, oldest first. */
+  /**
+   * The files that hold a thread's history, oldest first. They are there when this resolves; a copy of a compressed
+   * one, or one that others move, may be gone soon after.
+   */
   stretches(threadId: ThreadId): Promise<readonly FileStretch[]>;
+  /**
+   * Makes a compressed rollout plain again, durably, before someone writes it; nothing if it is plain or not there.
+   * @returns true if it was made plain
+   */
+  restore(path: string, time: RestoredTime): Promise<boolean>;
+  /** As {@link restore} for all rollouts of a thread's history, with the times they had: others will refer to them. */
+  restoreHistory(threadId: ThreadId): Promise<void>;
   descendants(threadId: ThreadId): Promise<readonly ThreadId[]>;
   /** Threads outside the set whose history continues one of theirs. */
   referrers(threadIds: readonly ThreadId[]): Promise<readonly ThreadId[]>;

@@ -7,8 +7,9 @@ import { HomeWatcher } from './home-watcher.ts';
 import type { IndexStatus } from './index-api.ts';
 import { NameTable } from './name-table.ts';
 import { PendingCover } from './pending-cover.ts';
+import { PlainCopies } from './plain-copies.ts';
 import { RolloutSync } from './rollout-sync.ts';
-import { RolloutTable } from './rollout-table.ts';
+import { RolloutTable, type RolloutRow } from './rollout-table.ts';
 import { ThreadTable } from './thread-table.ts';
 
 export interface IndexOptions {
@@ -28,6 +29,7 @@ export interface IndexParts {
   readonly names: NameTable;
   readonly pages: HistoryPages;
   readonly cover: PendingCover;
+  readonly copies: PlainCopies;
   readonly sync: RolloutSync;
 }
 
@@ -139,6 +141,7 @@ export class IndexLife {
     this.#isClosed = true;
     this.#watcher.close();
     await this.#built;
+    this.#parts.copies.clear();
     this.#parts.opened.database.close();
   }
 
@@ -147,6 +150,7 @@ export class IndexLife {
     const opened = openDatabase(home.index);
     const { database } = opened;
     const pathOf = (stored: string): string => home.fromStored(stored);
+    const copies = new PlainCopies(home.plainCopies, (row) => home.fromStored(row.path));
     const rollouts = new RolloutTable(database);
     const threads = new ThreadTable(database, rollouts, { pathOf, defaultModelProvider });
     const catchUp = new CatchUp(database, rollouts, this.#meter);
@@ -155,8 +159,9 @@ export class IndexLife {
       rollouts,
       threads,
       names: new NameTable(database, home.nameIndex),
-      pages: new HistoryPages(database, this.#meter, pathOf),
+      pages: new HistoryPages(database, this.#meter, (row: RolloutRow) => copies.readablePath(row)),
       cover: new PendingCover(database),
+      copies,
       sync: new RolloutSync(home, rollouts, threads, catchUp, this.#watcher),
     };
   }

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { invalidRequest } from '../../../domain/errors.ts';
+import { errnoOf, invalidRequest, SkeinError } from '../../../domain/errors.ts';
 import type { ThreadId } from '../../../domain/ids.ts';
 import {
   historyPage,
@@ -13,14 +13,20 @@ import { threadPage } from '../../../domain/thread-cursor.ts';
 import { sortKeyOf, type ThreadQuery } from '../../../domain/thread-query.ts';
 import type { ThreadItemEntry, Turn } from '../../../domain/turn.ts';
 import type { ForkBoundary, ListItems, ListTurns, SearchHit, SearchThreads } from '../../thread-store.ts';
+import { LOOKS, plainPath } from '../compressed-rollout.ts';
 import type { FileStretch } from '../rollout-file.ts';
 import type { HistoryWindow } from './history-pages.ts';
+import { stateOfRollout } from './home-scan.ts';
 import type { HistoryPrefix, IndexApi, IndexStatus, LocatedThread } from './index-api.ts';
 import { IndexLife, type IndexOptions } from './index-life.ts';
 import type { Segment } from './lineage.ts';
 import { snippetOf, visibleText } from './message-search.ts';
+import { PlainAgain, type RestoredTime } from './plain-again.ts';
+import { ChangedRollout } from './plain-copies.ts';
 import { cutAt } from './prefix.ts';
+import { isReadToEnd } from './rollout-table.ts';
 import { ThreadLookup, unreadable } from './thread-lookup.ts';
+import type { IndexedThread } from './thread-table.ts';
 
 /** A list that would take longer to make exact is answered as it is. */
 const COVER_BUDGET_MS = 2_000;
@@ -34,6 +40,7 @@ const SEARCH_BATCH = 50;
 export class IndexService implements IndexApi {
   readonly #life: IndexLife;
   readonly #lookup: ThreadLookup;
+  readonly #plainAgain = new PlainAgain();
 
   constructor(options: IndexOptions) {
     this.#life = new IndexLife(options);
@@ -47,8 +54,9 @@ export class IndexService implements IndexApi {
     });
   }
 
-  async locateByPath(path: string, isAdopted: boolean): Promise<LocatedThread> {
+  async locateByPath(givenPath: string, isAdopted: boolean): Promise<LocatedThread> {
     return this.#life.run(async () => {
+      const path = plainPath(givenPath);
       const { home } = this.#life;
       const known = this.#life.parts.rollouts.byPath(home.toStored(path));
       const row = known ?? this.#lookup.adopt(path, isAdopted);
@@ -105,8 +113,10 @@ export class IndexService implements IndexApi {
 
   async turns(params: ListTurns): Promise<Page<Turn>> {
     return this.#life.run(async () => {
-      const window = await this.#window(params, positionFrom(params, 'turns'));
-      const { elements, hasMore } = this.#life.parts.pages.turns(window, params.itemsView);
+      const from = positionFrom(params, 'turns');
+      const { elements, hasMore } = await this.#reading(params.threadId, (indexed, segments) =>
+        this.#life.parts.pages.turns(windowOn(indexed, segments, params, from), params.itemsView),
+      );
       return historyPage(elements, hasMore, params.threadId, 'turns');
     });
   }
@@ -114,43 +124,62 @@ export class IndexService implements IndexApi {
   async items(params: ListItems): Promise<Page<ThreadItemEntry>> {
     return this.#life.run(async () => {
       const { turnId = null, anchorItemId } = params;
-      const window = await this.#window(params, positionFrom(params, 'itemsByCreatedAtOrdinal'));
-      const anchored =
-        anchorItemId === undefined ? window : { ...window, from: this.#anchor(window, turnId, anchorItemId) };
-      const { elements, hasMore } = this.#life.parts.pages.items(anchored, turnId);
+      const from = positionFrom(params, 'itemsByCreatedAtOrdinal');
+      const { elements, hasMore } = await this.#reading(params.threadId, (indexed, segments) => {
+        const window = windowOn(indexed, segments, params, from);
+        const anchored =
+          anchorItemId === undefined ? window : { ...window, from: this.#anchor(window, turnId, anchorItemId) };
+        return this.#life.parts.pages.items(anchored, turnId);
+      });
       return historyPage(elements, hasMore, params.threadId, 'itemsByCreatedAtOrdinal');
     });
   }
 
   async prefix(threadId: ThreadId, boundary: ForkBoundary): Promise<HistoryPrefix> {
-    return this.#life.run(async () => {
-      const indexed = await this.#lookup.existing(threadId);
-      const segments = await this.#lookup.segments(indexed);
-      const mode = indexed.header.historyMode;
-      const { pages } = this.#life.parts;
-      const cut = cutAt(boundary, segments, mode, pages, (segment) => this.#lookup.pathOf(segment.rollout));
-      const first = pages.firstTurn(segments);
-      const isBefore = first !== undefined && isAtOrBehind(first, cut.segment, cut.offset, segments);
-      const last = boundary.kind === 'latest' ? pages.lastTurn(segments) : undefined;
-      return {
-        source: indexed.thread,
-        historyMode: mode,
-        rollout: this.#lookup.placeOf(cut.segment.rollout),
-        endOffset: cut.offset,
-        endOrdinal: cut.ordinal,
-        isEmpty: first === undefined || isBefore,
-        openTurnId: last?.isOpen === true ? last.turnId : null,
-      };
-    });
+    return this.#life.run(() =>
+      this.#reading(threadId, (indexed, segments) => this.#prefix(indexed, segments, boundary)),
+    );
   }
 
   async stretches(threadId: ThreadId): Promise<readonly FileStretch[]> {
+    return this.#life.run(() =>
+      this.#reading(threadId, (_indexed, segments) =>
+        segments.toReversed().map(({ rollout, endOffset }) => ({
+          path: this.#life.parts.copies.readablePath(rollout),
+          endOffset: endOffset ?? rollout.indexedSize,
+        })),
+      ),
+    );
+  }
+
+  async restore(path: string, time: RestoredTime): Promise<boolean> {
+    return this.#life.run(async () => {
+      const { rollouts, sync, threads } = this.#life.parts;
+      const stored = this.#life.home.toStored(path);
+      const known = rollouts.byPath(stored);
+      const read = known === undefined ? undefined : await sync.bringUp(known);
+      const isRestored = await this.#plainAgain.restore(path, time, (size) => {
+        sync.acknowledgeFolders([path]);
+        const row = read === undefined ? undefined : rollouts.byId(read.id);
+        const state = stateOfRollout(path);
+        // The text is the same, so what was read of it stays; anything else shows as a change.
+        if (row === undefined || state === undefined || !isReadToEnd(row) || row.fileSize !== size) return;
+        if (row.inode !== read?.inode || row.path !== stored) return;
+        rollouts.setFile(row.id, state);
+        threads.refresh(row.threadId);
+      });
+      sync.refreshFiles([path]);
+      await this.#dropCopies();
+      return isRestored;
+    });
+  }
+
+  async restoreHistory(threadId: ThreadId): Promise<void> {
     return this.#life.run(async () => {
       const segments = await this.#lookup.segments(await this.#lookup.existing(threadId));
-      return segments.toReversed().map(({ rollout, endOffset }) => ({
-        path: this.#lookup.pathOf(rollout),
-        endOffset: endOffset ?? rollout.indexedSize,
-      }));
+      for (const { rollout } of segments) {
+        if (rollout.compressedSize !== null) await this.restore(this.#lookup.pathOf(rollout), 'keep');
+      }
     });
   }
 
@@ -180,6 +209,7 @@ export class IndexService implements IndexApi {
       this.#life.parts.sync.acknowledgeFolders(paths);
       this.#life.parts.sync.refreshFiles(paths);
       await this.#life.readGrown();
+      await this.#dropCopies();
     });
   }
 
@@ -220,23 +250,82 @@ export class IndexService implements IndexApi {
   }
 
   async #snippet(thread: StoredThread, foldedTerm: string): Promise<string | undefined> {
-    const indexed = this.#life.parts.threads.get(thread.id);
-    if (indexed === undefined) return undefined;
-    const segments = await this.#lookup.segments(indexed);
-    for (const item of this.#life.parts.pages.messages(segments, indexed.header.historyMode)) {
-      const snippet = snippetOf(visibleText(item), foldedTerm);
-      if (snippet !== undefined) return snippet;
+    if (this.#life.parts.threads.get(thread.id) === undefined) return undefined;
+    const find = (indexed: IndexedThread, segments: readonly Segment[]): string | undefined => {
+      for (const item of this.#life.parts.pages.messages(segments, indexed.header.historyMode)) {
+        const snippet = snippetOf(visibleText(item), foldedTerm);
+        if (snippet !== undefined) return snippet;
+      }
+      return undefined;
+    };
+    try {
+      return await this.#reading(thread.id, find, { isKept: false });
+    } catch (error) {
+      // One thread that cannot be read must not keep the others from being found.
+      if (error instanceof SkeinError) return undefined;
+      throw error;
     }
-    return undefined;
   }
 
-  async #window(
-    params: { readonly threadId: ThreadId; readonly direction: SortDirection; readonly limit: number },
-    from: HistoryPosition | null,
-  ): Promise<HistoryWindow> {
-    const indexed = await this.#lookup.existing(params.threadId);
-    const segments = await this.#lookup.segments(indexed);
-    return { segments, mode: indexed.header.historyMode, from, direction: params.direction, limit: params.limit };
+  #prefix(indexed: IndexedThread, segments: readonly Segment[], boundary: ForkBoundary): HistoryPrefix {
+    const mode = indexed.header.historyMode;
+    const { pages, copies } = this.#life.parts;
+    const cut = cutAt(boundary, segments, mode, pages, (segment) => copies.readablePath(segment.rollout));
+    const first = pages.firstTurn(segments);
+    const isBefore = first !== undefined && isAtOrBehind(first, cut.segment, cut.offset, segments);
+    const last = boundary.kind === 'latest' ? pages.lastTurn(segments) : undefined;
+    return {
+      source: indexed.thread,
+      historyMode: mode,
+      rollout: this.#lookup.placeOf(cut.segment.rollout),
+      endOffset: cut.offset,
+      endOrdinal: cut.ordinal,
+      isEmpty: first === undefined || isBefore,
+      openTurnId: last?.isOpen === true ? last.turnId : null,
+    };
+  }
+
+  /**
+   * Runs work on a thread's history whose files can be read in places meanwhile. If others compress, restore or move
+   * one of them under it, it is run again on what is there then.
+   */
+  async #reading<T>(
+    threadId: ThreadId,
+    work: (indexed: IndexedThread, segments: readonly Segment[]) => T,
+    { isKept = true } = {},
+  ): Promise<T> {
+    for (let look = 1; ; look += 1) {
+      const indexed = await this.#lookup.existing(threadId);
+      const segments = await this.#lookup.segments(indexed);
+      try {
+        const release = await this.#life.parts.copies.hold(
+          segments.map((segment) => segment.rollout),
+          isKept,
+        );
+        try {
+          return work(indexed, segments);
+        } finally {
+          await release();
+        }
+      } catch (error) {
+        const isMoved = error instanceof ChangedRollout || errnoOf(error) === 'ENOENT';
+        if (!isMoved || look === LOOKS) throw error;
+        // What a compressed file was taken to hold, only because it has the time of the plain one, it does not.
+        if (error instanceof ChangedRollout && error.wrongRow !== undefined) {
+          this.#life.parts.rollouts.reset(error.wrongRow);
+        }
+        this.#life.parts.sync.refreshFiles(segments.map((segment) => this.#lookup.pathOf(segment.rollout)));
+      }
+    }
+  }
+
+  /** Copies of what was deleted or made plain are not needed, and must not outlive it. */
+  async #dropCopies(): Promise<void> {
+    const { copies, rollouts } = this.#life.parts;
+    await copies.dropUnless((copied) => {
+      const row = rollouts.byId(copied.id);
+      return row !== undefined && row.state !== 'missing' && row.compressedSize !== null;
+    });
   }
 
   #anchor(window: HistoryWindow, turnId: string | null, itemId: string): HistoryPosition {
@@ -246,6 +335,15 @@ export class IndexService implements IndexApi {
       throw invalidRequest('cursor.itemId does not identify an item in the requested history scope');
     return { at, isIncluded: false };
   }
+}
+
+function windowOn(
+  indexed: IndexedThread,
+  segments: readonly Segment[],
+  { direction, limit }: { readonly direction: SortDirection; readonly limit: number },
+  from: HistoryPosition | null,
+): HistoryWindow {
+  return { segments, mode: indexed.header.historyMode, from, direction, limit };
 }
 
 function positionFrom(

@@ -15,6 +15,8 @@ const METHODS: readonly (keyof IndexApi)[] = [
   'items',
   'prefix',
   'stretches',
+  'restore',
+  'restoreHistory',
   'descendants',
   'referrers',
   'touch',

@@ -4,12 +4,20 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ThreadId } from '../../../domain/ids.ts';
 import type { ThreadFacts } from '../../../domain/thread-facts.ts';
 import { sessionMetaOf } from '../../../domain/session-meta.ts';
+import { plainPath } from '../compressed-rollout.ts';
 import type { HomeLayout } from '../home-layout.ts';
 import { readFirstRecord } from '../rollout-reader.ts';
 import type { CatchUp } from './catch-up.ts';
-import { rolloutFolders, rolloutNamesIn, seeFile, stateOfFile, stateOfFolder } from './home-scan.ts';
+import { rolloutFolders, rolloutNamesIn, seeFile, stateOfFolder, stateOfRollout } from './home-scan.ts';
 import type { HomeWatcher } from './home-watcher.ts';
-import type { RolloutBase, RolloutRow, RolloutTable, SeenFile } from './rollout-table.ts';
+import {
+  isReadToEnd,
+  isSameFile,
+  type RolloutBase,
+  type RolloutRow,
+  type RolloutTable,
+  type SeenFile,
+} from './rollout-table.ts';
 import type { ThreadTable } from './thread-table.ts';
 
 /** Files per slice of a sweep: a few milliseconds of stat calls. */
@@ -92,7 +100,7 @@ export class RolloutSync {
 
   /** Looks again at single files that something said have changed. */
   refreshFiles(paths: readonly string[]): void {
-    for (const path of paths) this.#lookAgain(path);
+    for (const path of paths) this.#lookAgain(plainPath(path));
   }
 
   /** After this process changed folders itself: their new times say nothing that is not known. */
@@ -107,7 +115,7 @@ export class RolloutSync {
     this.#lookAgain(this.#home.fromStored(row.path));
     const seen = this.#rollouts.byId(row.id);
     if (seen === undefined || seen.state === 'missing') return seen;
-    if (seen.state === 'indexed' && seen.indexedSize >= seen.fileSize) return seen;
+    if (isReadToEnd(seen)) return seen;
     const reading = this.#readings.get(row.id) ?? this.#read(row.id);
     this.#readings.set(row.id, reading);
     await reading;
@@ -199,7 +207,8 @@ export class RolloutSync {
   #lookInto(folder: string): void {
     for (const name of rolloutNamesIn(folder)) {
       const path = join(folder, name);
-      if (this.#rollouts.byPath(this.#home.toStored(path)) === undefined) this.#lookAgain(path);
+      const row = this.#rollouts.byPath(this.#home.toStored(path));
+      if (row === undefined || row.state === 'missing') this.#lookAgain(path);
     }
     for (const row of this.#rollouts.inFolder(this.#home.toStored(folder))) {
       this.#lookAgain(this.#home.fromStored(row.path));
@@ -210,9 +219,7 @@ export class RolloutSync {
     const row = known.get(this.#home.toStored(path));
     const file = seeFile(this.#home, path);
     if (file === undefined) return;
-    const isSame =
-      row !== undefined && row.inode === file.inode && row.fileSize === file.size && row.mtimeMs === file.mtimeMs;
-    if (!isSame || row.state === 'missing') this.#see(file);
+    if (row === undefined || row.state === 'missing' || !isSameFile(row, file)) this.#see(file);
   }
 
   #lookAgain(path: string): void {
@@ -220,13 +227,7 @@ export class RolloutSync {
     if (row === undefined && !this.#home.isCollected(path)) return;
     const file = seeFile(this.#home, path) ?? seeAdopted(row, path);
     if (file !== undefined) {
-      const isSame =
-        row !== undefined &&
-        row.state !== 'missing' &&
-        row.inode === file.inode &&
-        row.fileSize === file.size &&
-        row.mtimeMs === file.mtimeMs;
-      if (!isSame) this.#see(file);
+      if (row === undefined || row.state === 'missing' || !isSameFile(row, file)) this.#see(file);
       return;
     }
     if (row === undefined || row.state === 'missing') return;
@@ -237,7 +238,7 @@ export class RolloutSync {
   /** A file outside the home is live, and comes before one of the same rollout inside. */
   #isAdopted(row: RolloutRow): boolean {
     const path = this.#home.fromStored(row.path);
-    return !this.#home.isCollected(path) && stateOfFile(path) !== undefined;
+    return !this.#home.isCollected(path) && stateOfRollout(path) !== undefined;
   }
 
   #see(file: SeenFile): void {
@@ -267,7 +268,7 @@ function lastingFacts({
 
 /** A file that is known by what it holds, whatever it is called. */
 function seeAdopted(row: RolloutRow | undefined, path: string): SeenFile | undefined {
-  const state = row === undefined ? undefined : stateOfFile(path);
+  const state = row === undefined ? undefined : stateOfRollout(path);
   if (row === undefined || state === undefined) return undefined;
   const { rolloutId, threadId, isArchived, nameMs } = row;
   return { rolloutId, threadId, path: row.path, isArchived, nameMs, ...state };

@@ -8,17 +8,27 @@ export type RolloutState = 'pending' | 'indexed' | 'unreadable' | 'missing';
 const STATES: readonly RolloutState[] = ['pending', 'indexed', 'unreadable', 'missing'];
 const stateNumber = (state: RolloutState): number => STATES.indexOf(state);
 
+/** The size of a plain text that only decompressing would tell. */
+export const UNKNOWN_SIZE = -1;
+
+/** The file that a rollout is in. */
+export interface FileState {
+  readonly inode: number;
+  readonly mtimeMs: number;
+  /** Bytes of the plain text; {@link UNKNOWN_SIZE} in a compressed file. */
+  readonly size: number;
+  /** Bytes of the compressed file; null for a plain one. */
+  readonly compressedSize: number | null;
+}
+
 /** A file as a scan of the home meets it. */
-export interface SeenFile {
+export interface SeenFile extends FileState {
   readonly rolloutId: ThreadId;
   readonly threadId: ThreadId;
-  /** As stored: below the home, or absolute. */
+  /** The plain one, as stored: below the home, or absolute. */
   readonly path: string;
   readonly isArchived: boolean;
   readonly nameMs: number;
-  readonly inode: number;
-  readonly size: number;
-  readonly mtimeMs: number;
 }
 
 export interface RolloutRow {
@@ -30,9 +40,14 @@ export interface RolloutRow {
   readonly state: RolloutState;
   readonly nameMs: number;
   readonly inode: number;
+  /** Bytes of the plain text; {@link UNKNOWN_SIZE} for a compressed file that was not read to its end. */
   readonly fileSize: number;
   readonly mtimeMs: number;
+  /** Bytes of the compressed file; null if there is a plain one. */
+  readonly compressedSize: number | null;
   readonly indexedSize: number;
+  /** Bytes behind the last record. */
+  readonly tornBytes: number;
   readonly defects: number;
   readonly firstUserOffset: number | null;
   readonly base: RolloutBase | null;
@@ -67,6 +82,33 @@ export interface IndexCounts {
   readonly defects: number;
 }
 
+type FileOfRow = Pick<RolloutRow, 'inode' | 'fileSize' | 'mtimeMs' | 'compressedSize'>;
+
+/** True if a file is as its row has it. */
+export const isSameFile = (row: FileOfRow, file: FileState): boolean =>
+  row.inode === file.inode &&
+  row.mtimeMs === file.mtimeMs &&
+  row.compressedSize === file.compressedSize &&
+  (file.compressedSize !== null || row.fileSize === file.size);
+
+/** True if nothing is left to be read of a file as it was last seen. */
+export const isReadToEnd = (row: RolloutRow): boolean =>
+  row.state === 'indexed' &&
+  (row.compressedSize === null ? row.indexedSize >= row.fileSize : row.fileSize !== UNKNOWN_SIZE);
+
+/** True if what was read of a rollout is also what the file holds that it is in now. */
+function isStillTrue(row: RolloutRow, file: FileState): boolean {
+  if (file.compressedSize !== null) {
+    return row.compressedSize === null
+      ? // Compressed by someone who kept the time, as Codex does. That the text has this length is checked once it is unpacked.
+        row.mtimeMs === file.mtimeMs && row.facts !== null && row.indexedSize + row.tornBytes === row.fileSize
+      : // Inodes are given out again, so all three.
+        row.inode === file.inode && row.compressedSize === file.compressedSize && row.mtimeMs === file.mtimeMs;
+  }
+  // Otherwise it was cut, replaced, or restored and written by someone.
+  return row.compressedSize === null && row.inode === file.inode && file.size >= row.indexedSize;
+}
+
 /** Reads and writes rows of `rollouts`. */
 export class RolloutTable {
   readonly #insert: Statement;
@@ -74,6 +116,7 @@ export class RolloutTable {
   readonly #reset: Statement;
   readonly #setState: Statement;
   readonly #setContent: Statement;
+  readonly #setFile: Statement;
   readonly #byRollout: Statement;
   readonly #byId: Statement;
   readonly #byPath: Statement;
@@ -93,16 +136,18 @@ export class RolloutTable {
     const prepare = (sql: string): Statement => database.prepare(sql);
     this.#insert = prepare(`
       INSERT INTO rollouts (rollout_id, thread_id, path, archived, state, name_ms, inode, file_size, mtime_ms,
-                            indexed_size, defects, torn_bytes)
-      VALUES (:rolloutId, :threadId, :path, :archived, 0, :nameMs, :inode, :size, :mtimeMs, 0, 0, 0)`);
+                            compressed_size, indexed_size, defects, torn_bytes)
+      VALUES (:rolloutId, :threadId, :path, :archived, 0, :nameMs, :inode, :size, :mtimeMs, :compressedSize, 0, 0, 0)`);
     this.#see = prepare(`
       UPDATE rollouts SET path = :path, archived = :archived, name_ms = :nameMs, inode = :inode, file_size = :size,
-                          mtime_ms = :mtimeMs, state = CASE WHEN state = 1 THEN 1 ELSE 0 END
+                          mtime_ms = :mtimeMs, compressed_size = :compressedSize,
+                          state = CASE WHEN state = 1 OR :isRead THEN 1 ELSE 0 END
       WHERE id = :id`);
     this.#reset = prepare(`
       UPDATE rollouts SET state = 0, indexed_size = 0, defects = 0, torn_bytes = 0, first_user_offset = NULL,
                           base_rollout_id = NULL, base_end_ordinal = NULL, base_end_offset = NULL, fold = NULL,
-                          facts = NULL, problem = NULL
+                          facts = NULL, problem = NULL,
+                          file_size = CASE WHEN compressed_size IS NULL THEN file_size ELSE ${UNKNOWN_SIZE} END
       WHERE id = ?`);
     this.#setState = prepare('UPDATE rollouts SET state = :state, problem = :problem WHERE id = :id');
     this.#setContent = prepare(`
@@ -110,6 +155,9 @@ export class RolloutTable {
                           torn_bytes = :tornBytes, first_user_offset = :firstUserOffset,
                           base_rollout_id = :baseRolloutId, base_end_ordinal = :baseEndOrdinal,
                           base_end_offset = :baseEndOffset, fold = :fold, facts = :facts
+      WHERE id = :id`);
+    this.#setFile = prepare(`
+      UPDATE rollouts SET inode = :inode, file_size = :size, mtime_ms = :mtimeMs, compressed_size = :compressedSize
       WHERE id = :id`);
     this.#byRollout = prepare('SELECT * FROM rollouts WHERE rollout_id = ?');
     this.#byId = prepare('SELECT * FROM rollouts WHERE id = ?');
@@ -120,14 +168,15 @@ export class RolloutTable {
       SELECT * FROM rollouts WHERE path >= :folder || '/' AND path < :folder || '0' AND state <> 3`);
     this.#outside = prepare(`
       SELECT * FROM rollouts WHERE NOT EXISTS (
-        SELECT 1 FROM json_each(:folders) WHERE path >= value || '/' AND path < value || '0')`);
+        SELECT 1 FROM json_each(:folders) WHERE rollouts.path >= value || '/' AND rollouts.path < value || '0')`);
     this.#delete = prepare('DELETE FROM rollouts WHERE id = ?');
     this.#deleteTurns = prepare('DELETE FROM turns WHERE rollout = ?');
     this.#deleteItems = prepare('DELETE FROM items WHERE rollout = ?');
-    this.#all = prepare('SELECT id, path, archived, state, inode, file_size, mtime_ms FROM rollouts');
+    this.#all = prepare('SELECT id, path, archived, state, inode, file_size, mtime_ms, compressed_size FROM rollouts');
     this.#counts = prepare('SELECT state, count(*) AS count, sum(defects) AS defects FROM rollouts GROUP BY state');
     this.#nextUnread = prepare('SELECT * FROM rollouts WHERE state = 0 ORDER BY name_ms DESC LIMIT 1');
-    this.#grown = prepare('SELECT * FROM rollouts WHERE state = 1 AND file_size > indexed_size + torn_bytes');
+    this.#grown = prepare(`
+      SELECT * FROM rollouts WHERE state = 1 AND (file_size > indexed_size + torn_bytes OR file_size < 0)`);
     this.#referrers = prepare('SELECT * FROM rollouts WHERE base_rollout_id = ? AND state <> 3');
   }
 
@@ -136,13 +185,15 @@ export class RolloutTable {
     const params = { ...file, archived: file.isArchived ? 1 : 0 };
     const known = this.byRolloutId(file.rolloutId);
     if (known === undefined) {
-      const { rolloutId, threadId, path, archived, nameMs, inode, size, mtimeMs } = params;
-      this.#insert.run({ rolloutId, threadId, path, archived, nameMs, inode, size, mtimeMs });
+      const { rolloutId, threadId, path, archived, nameMs, inode, size, mtimeMs, compressedSize } = params;
+      this.#insert.run({ rolloutId, threadId, path, archived, nameMs, inode, size, mtimeMs, compressedSize });
     } else {
-      const { path, archived, nameMs, inode, size, mtimeMs } = params;
-      this.#see.run({ id: known.id, path, archived, nameMs, inode, size, mtimeMs });
-      // Cut or replaced: what was read of it says nothing any more.
-      if (inode !== known.inode || size < known.indexedSize) this.reset(known.id);
+      const { path, archived, nameMs, inode, mtimeMs, compressedSize } = params;
+      const isTrue = isStillTrue(known, file);
+      const size = isTrue && compressedSize !== null ? known.fileSize : file.size;
+      const isRead = isTrue && compressedSize !== null && known.state === 'missing' && size !== UNKNOWN_SIZE ? 1 : 0;
+      this.#see.run({ id: known.id, path, archived, nameMs, inode, size, mtimeMs, compressedSize, isRead });
+      if (!isTrue) this.reset(known.id);
     }
     const row = this.byRolloutId(file.rolloutId);
     if (row === undefined) throw new Error(`rollout ${file.rolloutId} vanished from the index`);
@@ -173,6 +224,12 @@ export class RolloutTable {
       baseEndOrdinal: base?.endOrdinal ?? null,
       baseEndOffset: base?.endOffset ?? null,
     });
+  }
+
+  /** Notes that the same text is in another file now, or how long the text in a compressed file turned out to be. */
+  setFile(id: number, file: FileState): void {
+    const { inode, size, mtimeMs, compressedSize } = file;
+    this.#setFile.run({ id, inode, size, mtimeMs, compressedSize });
   }
 
   remove(id: number): void {
@@ -224,7 +281,7 @@ export class RolloutTable {
   }
 
   /** What a sweep compares with the files: path by path. */
-  snapshot(): ReadonlyMap<string, Pick<RolloutRow, 'id' | 'state' | 'inode' | 'fileSize' | 'mtimeMs'>> {
+  snapshot(): ReadonlyMap<string, Pick<RolloutRow, 'id' | 'state'> & FileOfRow> {
     const rows = this.#all.all() as RawRow[];
     return new Map(
       rows.map((raw) => [
@@ -235,6 +292,7 @@ export class RolloutTable {
           inode: raw.inode,
           fileSize: raw.file_size,
           mtimeMs: raw.mtime_ms,
+          compressedSize: raw.compressed_size,
         },
       ]),
     );
@@ -264,7 +322,9 @@ interface RawRow {
   readonly inode: number;
   readonly file_size: number;
   readonly mtime_ms: number;
+  readonly compressed_size: number | null;
   readonly indexed_size: number;
+  readonly torn_bytes: number;
   readonly defects: number;
   readonly first_user_offset: number | null;
   readonly base_rollout_id: string | null;
@@ -290,7 +350,9 @@ function definedRow(value: unknown): RolloutRow {
     inode: raw.inode,
     fileSize: raw.file_size,
     mtimeMs: raw.mtime_ms,
+    compressedSize: raw.compressed_size,
     indexedSize: raw.indexed_size,
+    tornBytes: raw.torn_bytes,
     defects: raw.defects,
     firstUserOffset: raw.first_user_offset,
     base:

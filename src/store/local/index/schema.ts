@@ -2,7 +2,7 @@
  * The index: rows derived from rollouts and `session_index.jsonl`, with byte offsets into them (D7). It may lag,
  * never leads, and is thrown away and rebuilt whenever its version differs. No migration, ever: the files are the truth.
  */
-export const INDEX_VERSION = 1;
+export const INDEX_VERSION = 2;
 
 export const SCHEMA = `
 -- One row a rollout file.
@@ -10,13 +10,14 @@ CREATE TABLE rollouts (
   id INTEGER PRIMARY KEY,
   rollout_id TEXT NOT NULL UNIQUE,
   thread_id TEXT NOT NULL,
-  path TEXT NOT NULL,               -- below the home, or absolute outside it
+  path TEXT NOT NULL,               -- the plain one; below the home, or absolute outside it
   archived INTEGER NOT NULL,        -- lies in archived_sessions/
   state INTEGER NOT NULL,           -- 0 pending, 1 indexed, 2 unreadable, 3 missing
   name_ms INTEGER NOT NULL,         -- instant in the file name, Unix ms
-  inode INTEGER NOT NULL,
-  file_size INTEGER NOT NULL,       -- as last seen
+  inode INTEGER NOT NULL,           -- of the file that is there, plain or compressed
+  file_size INTEGER NOT NULL,       -- of the plain text, as last seen; -1: compressed, and not read to its end yet
   mtime_ms INTEGER NOT NULL,        -- as last seen
+  compressed_size INTEGER,          -- of the compressed file; null if there is a plain one
   indexed_size INTEGER NOT NULL,    -- bytes that the rows below cover
   defects INTEGER NOT NULL,         -- lines that were no records
   torn_bytes INTEGER NOT NULL,      -- bytes behind the last record
@@ -32,7 +33,8 @@ CREATE INDEX rollouts_path ON rollouts (path);
 CREATE INDEX rollouts_thread ON rollouts (thread_id, rollout_id);
 CREATE INDEX rollouts_base ON rollouts (base_rollout_id) WHERE base_rollout_id IS NOT NULL;
 CREATE INDEX rollouts_pending ON rollouts (name_ms) WHERE state = 0;
-CREATE INDEX rollouts_grown ON rollouts (id) WHERE state = 1 AND file_size > indexed_size + torn_bytes;
+CREATE INDEX rollouts_grown ON rollouts (id)
+  WHERE state = 1 AND (file_size > indexed_size + torn_bytes OR file_size < 0);
 
 -- One row a thread that has a readable current rollout: what lists filter and sort by.
 CREATE TABLE threads (

@@ -1,11 +1,10 @@
-import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { internal, invalidRequest, notFound, type SkeinError } from '../../../domain/errors.ts';
 import type { ThreadId } from '../../../domain/ids.ts';
 import { parseRolloutFileName } from '../../../domain/rollout-file-name.ts';
 import { readSessionMeta } from '../../../domain/session-meta.ts';
 import { readFirstRecord } from '../rollout-reader.ts';
-import { stateOfFile } from './home-scan.ts';
+import { stateOfRollout } from './home-scan.ts';
 import type { LocatedThread, RolloutPlace } from './index-api.ts';
 import type { IndexLife } from './index-life.ts';
 import { lineageOf, type Segment } from './lineage.ts';
@@ -78,7 +77,7 @@ export class ThreadLookup {
 
   adopt(path: string, isAdopted: boolean): RolloutRow {
     const { home } = this.#life;
-    const state = stateOfFile(path);
+    const state = stateOfRollout(path);
     if (state === undefined) throw invalidRequest(`failed to resolve rollout path \`${path}\`: file does not exist`);
     const first = readFirstRecord(path);
     const meta = first?.line.item.type === 'session_meta' ? readSessionMeta(first.line.item.payload) : 'missingId';
@@ -86,7 +85,7 @@ export class ThreadLookup {
     const name = parseRolloutFileName(basename(path));
     const rolloutId = name?.threadId === meta.threadId ? name.rolloutId : meta.threadId;
     const inHome = this.#life.parts.rollouts.byRolloutId(rolloutId);
-    if (inHome !== undefined && !isAdopted && existsSync(this.pathOf(inHome))) {
+    if (inHome !== undefined && !isAdopted && stateOfRollout(this.pathOf(inHome)) !== undefined) {
       // The same rollout as one in the home, read from elsewhere: it must not take that one's place.
       throw invalidRequest(`${path} is a copy of ${this.pathOf(inHome)}; read thread ${meta.threadId} by its id`);
     }
