@@ -35,10 +35,15 @@ const PIECE_BYTES = 1024;
  *
  * @throws the system's errors, ENOENT if there is neither file; internal for compressed data that are damaged
  */
-export function* rolloutBytes(path: string, start = 0, end = Number.POSITIVE_INFINITY): Generator<Buffer, void> {
+export function* rolloutBytes(
+  path: string,
+  start = 0,
+  end = Number.POSITIVE_INFINITY,
+  chunkBytes = CHUNK_BYTES,
+): Generator<Buffer, void> {
   const { fd, isCompressed } = openEither(path);
   try {
-    yield* isCompressed ? fromCompressed(fd, compressedPath(path), start, end) : fromPlain(fd, start, end);
+    yield* isCompressed ? fromCompressed(fd, compressedPath(path), start, end) : fromPlain(fd, start, end, chunkBytes);
   } finally {
     closeSync(fd);
   }
@@ -69,9 +74,9 @@ function openEither(path: string): { readonly fd: number; readonly isCompressed:
   }
 }
 
-function* fromPlain(fd: number, start: number, end: number): Generator<Buffer, void> {
+function* fromPlain(fd: number, start: number, end: number, chunkBytes: number): Generator<Buffer, void> {
   const limit = Math.min(end, fstatSync(fd).size);
-  const chunk = Buffer.allocUnsafe(Math.max(1, Math.min(CHUNK_BYTES, limit - start)));
+  const chunk = Buffer.allocUnsafe(Math.max(1, Math.min(chunkBytes, limit - start)));
   let position = start;
   while (position < limit) {
     const read = readSync(fd, chunk, 0, Math.min(chunk.length, limit - position), position);

@@ -24,6 +24,9 @@ export interface ReadEnd {
   readonly tornBytes: number;
 }
 
+/** Enough for most headers. */
+const HEADER_CHUNK_BYTES = 32 * 1024;
+
 /**
  * Reads the records of a rollout, plain or compressed, from a byte offset to `end` (default: the end of the file as it
  * is now).
@@ -32,10 +35,15 @@ export interface ReadEnd {
  *
  * @returns generator that yields events and returns where it came to
  */
-export function* readRollout(path: string, start = 0, end = Number.POSITIVE_INFINITY): Generator<ReadEvent, ReadEnd> {
+export function* readRollout(
+  path: string,
+  start = 0,
+  end = Number.POSITIVE_INFINITY,
+  chunkBytes?: number,
+): Generator<ReadEvent, ReadEnd> {
   const splitter = new LineSplitter(start);
   let position = start;
-  for (const bytes of rolloutBytes(path, start, end)) {
+  for (const bytes of rolloutBytes(path, start, end, chunkBytes)) {
     position += bytes.length;
     for (const line of splitter.push(bytes)) {
       const event = eventOf(line);
@@ -63,7 +71,7 @@ export function eventOf(line: FileLine): ReadEvent | undefined {
 
 /** The first record that a rollout holds, reading no further than it needs; undefined for a file without any. */
 export function readFirstRecord(path: string): PlacedRecord | undefined {
-  for (const event of readRollout(path)) {
+  for (const event of readRollout(path, 0, Number.POSITIVE_INFINITY, HEADER_CHUNK_BYTES)) {
     if (event.type === 'record') return event.record;
   }
   return undefined;

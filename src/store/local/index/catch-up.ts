@@ -1,5 +1,5 @@
 import type { Statement } from 'better-sqlite3';
-import { errnoOf, messageOf, SkeinError } from '../../../domain/errors.ts';
+import { errnoOf, messageOf } from '../../../domain/errors.ts';
 import type { RolloutLine } from '../../../domain/rollout-line.ts';
 import { readSessionMeta, type HistoryMode, type SessionMeta } from '../../../domain/session-meta.ts';
 import { NO_FACTS, withLine, type ThreadFacts } from '../../../domain/thread-facts.ts';
@@ -11,7 +11,9 @@ import {
   type ItemRole,
 } from '../../../domain/turn-history.ts';
 import { readRollout, type PlacedRecord } from '../rollout-reader.ts';
-import type { IndexDatabase } from './database.ts';
+import { remedyFor, storedJson, type IndexDatabase } from './database.ts';
+import { markBefore } from './file-mark.ts';
+import type { ReadMeter } from './read-meter.ts';
 import { isReadToEnd, type RolloutBase, type RolloutRow, type RolloutTable } from './rollout-table.ts';
 
 const ROLES: Readonly<Record<ItemRole, number>> = { other: 0, user: 1, agent: 2 };
@@ -21,11 +23,6 @@ const SLICE_MS = 8;
 
 /** Records between looks at the clock. */
 const RECORDS_PER_LOOK = 64;
-
-/** What the reader of rollout files tells about its work. */
-export interface ReadMeter {
-  bytesRead: number;
-}
 
 /** Facts that a rollout takes over from the one it continues; `notReady` if that must be read first. */
 export type InheritFacts = (base: RolloutBase) => Partial<ThreadFacts> | 'notReady';
@@ -89,27 +86,37 @@ export class CatchUp {
    * the caller can let other work in. A file that cannot be read as a rollout is marked so, with the reason.
    *
    * @param path absolute path of the rollout's file
+   * @param settle called in the same transaction that says how reading ended
    */
-  *run(row: RolloutRow, path: string, inherit: InheritFacts): Generator<void, CatchUpResult> {
+  *run(row: RolloutRow, path: string, inherit: InheritFacts, settle: () => void): Generator<void, CatchUpResult> {
     if (isReadToEnd(row)) return 'done';
-    let progress: Progress = startOf(row);
-    const reader = readRollout(path, row.indexedSize);
+    const isRewritten = this.isRewritten(row, path);
+    if (isRewritten) this.#rollouts.reset(row.id);
+    let progress: Progress = isRewritten ? BEGINNING : startOf(row);
+    const reader = readRollout(path, progress.offset);
     try {
       for (;;) {
-        const slice = this.#database.transaction(() => this.#slice(row.id, reader, progress, inherit))();
+        const slice = this.#rollouts.atomically(() => {
+          const done = this.#slice(row, path, reader, progress, inherit);
+          if (!done.isDone) return done;
+          if (row.compressedSize !== null) this.#rollouts.setFile(row.id, { ...row, size: done.size });
+          settle();
+          return done;
+        });
         progress = slice.progress;
-        if (slice.isDone) {
-          if (row.compressedSize !== null) this.#rollouts.setFile(row.id, { ...row, size: slice.size });
-          return 'done';
-        }
+        if (slice.isDone) return 'done';
         yield;
       }
     } catch (error) {
       if (error instanceof BaseNotReady) return 'needsBase';
-      if (errnoOf(error) === 'ENOENT') this.#rollouts.setMissing(row.id);
-      else if (errnoOf(error) !== undefined || error instanceof SkeinError)
-        this.#rollouts.setUnreadable(row.id, messageOf(error));
-      else throw error;
+      const errno = errnoOf(error);
+      if (errno === undefined && (remedyFor(error) !== 'none' || !this.#database.open)) throw error;
+      this.#rollouts.atomically(() => {
+        if (errno === 'ENOENT') this.#rollouts.setMissing(row.id);
+        else if (errno === undefined) this.#rollouts.setUnreadable(row.id, messageOf(error));
+        else this.#rollouts.setFailed(row.id, messageOf(error));
+        settle();
+      });
       return 'done';
     } finally {
       // A reading that is given up half-way has its file still open.
@@ -117,8 +124,21 @@ export class CatchUp {
     }
   }
 
+  /** True if a file was not only added to since it was read: what was read then does not stand there any more. */
+  isRewritten(row: RolloutRow, path: string): boolean {
+    // Of a compressed file others keep the time, and its length is checked when it is unpacked.
+    if (row.mark === null || row.compressedSize !== null) return false;
+    try {
+      return markBefore(path, row.indexedSize, this.#meter) !== row.mark;
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      return false;
+    }
+  }
+
   #slice(
-    rollout: number,
+    row: RolloutRow,
+    path: string,
     reader: ReturnType<typeof readRollout>,
     before: Progress,
     inherit: InheritFacts,
@@ -130,15 +150,15 @@ export class CatchUp {
       if (next.done === true) {
         const { offset, tornBytes } = next.value;
         this.#meter.bytesRead += offset + tornBytes - before.offset;
-        this.#save(rollout, { ...progress, offset }, tornBytes);
+        this.#save(row, path, { ...progress, offset }, tornBytes, true);
         return { progress, isDone: true, size: offset + tornBytes };
       }
       const event = next.value;
       if (event.type === 'defect') progress = { ...progress, defects: progress.defects + 1 };
-      else progress = this.#record(rollout, progress, event.record, inherit);
+      else progress = this.#record(row.id, progress, event.record, inherit);
       if (count % RECORDS_PER_LOOK === 0 && Date.now() > deadline) {
         this.#meter.bytesRead += progress.offset - before.offset;
-        this.#save(rollout, progress, 0);
+        this.#save(row, path, progress, 0, false);
         return { progress, isDone: false };
       }
     }
@@ -216,21 +236,23 @@ export class CatchUp {
     if (known === undefined) {
       this.#insertItem.run({ rollout, pos, turnPos, itemId, role, offset, length, startedAtMs, completedAtMs });
     } else if (change.isPart) {
-      const parts = [...(JSON.parse(known.parts ?? '[]') as [number, number][]), [offset, length]];
+      const parts = [...storedJson<[number, number][]>(known.parts ?? '[]'), [offset, length]];
       this.#extendItem.run({ rollout, pos: known.pos, parts: JSON.stringify(parts) });
     } else {
       this.#replaceItem.run({ rollout, pos: known.pos, role, offset, length, completedAtMs });
     }
   }
 
-  #save(rollout: number, progress: Progress, tornBytes: number): void {
+  #save(row: RolloutRow, path: string, progress: Progress, tornBytes: number, isWhole: boolean): void {
     const { facts, fold, defects, firstUserOffset, offset } = progress;
     if (facts.header === null || fold === null) {
-      this.#rollouts.setUnreadable(rollout, 'it has no session metadata');
+      this.#rollouts.setUnreadable(row.id, 'it has no session metadata');
       return;
     }
-    this.#rollouts.setContent(rollout, {
+    this.#rollouts.setContent(row.id, {
       indexedSize: offset,
+      isWhole,
+      mark: row.compressedSize === null ? markBefore(path, offset, this.#meter) : null,
       defects,
       tornBytes,
       firstUserOffset,
@@ -254,11 +276,13 @@ interface Progress {
   readonly firstUserOffset: number | null;
 }
 
+const BEGINNING: Progress = { offset: 0, defects: 0, facts: NO_FACTS, fold: null, firstUserOffset: null };
+
 const startOf = (row: RolloutRow): Progress => ({
   offset: row.indexedSize,
   defects: row.defects,
-  facts: row.facts === null ? NO_FACTS : (JSON.parse(row.facts) as ThreadFacts),
-  fold: row.fold === null ? null : (JSON.parse(row.fold) as HistoryFold),
+  facts: row.facts === null ? NO_FACTS : storedJson<ThreadFacts>(row.facts),
+  fold: row.fold === null ? null : storedJson<HistoryFold>(row.fold),
   firstUserOffset: row.firstUserOffset,
 });
 

@@ -15,6 +15,9 @@ export interface OpenedDatabase {
   readonly isInMemory: boolean;
 }
 
+/** The index itself is no good, though SQLite reads it. */
+export class DamagedIndex extends Error {}
+
 /** A lock on the index that lasts longer than this means that it is not ours to wait for. */
 const BUSY_TIMEOUT_MS = 1_000;
 
@@ -51,9 +54,14 @@ function makePrivate(path: string): void {
 function openVersioned(path: string): IndexDatabase {
   const database = new Database(path, { timeout: BUSY_TIMEOUT_MS });
   try {
-    // WAL: readers and the writer do not wait for each other. NORMAL: a lost tail is found again in the files.
+    // A home has one daemon, so nobody else has business here; and without memory shared between processes
+    // there is none that another one can cut short or lock.
+    database.pragma('locking_mode = EXCLUSIVE');
+    // NORMAL: a lost tail is found again in the files.
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = NORMAL');
+    // While the index is built, the same pages change again and again: 16 MB of them before they are put in place.
+    database.pragma('wal_autocheckpoint = 4000');
     database.pragma('journal_size_limit = 67108864');
     database.pragma('temp_store = MEMORY');
     const version = database.pragma('user_version', { simple: true });
@@ -89,24 +97,41 @@ function assertUsable(database: IndexDatabase): void {
   }
 }
 
-/** True for an error that says that the database file itself is no good. */
-export function isDamage(error: unknown): boolean {
+/** What can be done about an error: nothing that concerns the database, begin anew, or begin anew in memory. */
+export type Remedy = 'none' | 'setAside' | 'memory';
+
+/** Errors that speak of the statement and not of the file. */
+const OF_STATEMENTS = /^SQLITE_(CONSTRAINT|MISUSE|RANGE|MISMATCH|TOOBIG|AUTH|INTERRUPT|ABORT|NOMEM)/;
+/** The place is full or cannot be written: another file there would fare no better. */
+const OF_THE_PLACE = /^SQLITE_(FULL|READONLY|CANTOPEN|PERM|IOERR_(WRITE|FSYNC|DIR_FSYNC|TRUNCATE|DELETE|CLOSE|NOMEM))/;
+
+/** The statements are fixed, so any other failure of SQLite says that the file is not as it was made. */
+export function remedyFor(error: unknown): Remedy {
+  if (error instanceof DamagedIndex) return 'setAside';
   const code = (error as { code?: unknown } | null)?.code;
-  return (
-    typeof code === 'string' &&
-    (code.startsWith('SQLITE_CORRUPT') || code.startsWith('SQLITE_NOTADB') || code === 'SQLITE_SCHEMA')
-  );
+  if (typeof code !== 'string' || !code.startsWith('SQLITE_') || OF_STATEMENTS.test(code)) return 'none';
+  return OF_THE_PLACE.test(code) ? 'memory' : 'setAside';
 }
 
-/** Closes a damaged database and puts it out of the way. Never fails: a new one can live in memory. */
-export function setAsideDatabase(opened: OpenedDatabase, path: string): void {
-  opened.database.close();
-  if (opened.isInMemory) return;
+/** JSON that the index itself has written. @throws DamagedIndex */
+export function storedJson<T>(text: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new DamagedIndex(`the index holds broken JSON: ${messageOf(error)}`);
+  }
+}
+
+/** Opens another database in place of one that has failed. Never fails for a reason that lies in the file. */
+export function reopenDatabase(failed: OpenedDatabase, path: string, remedy: Remedy): OpenedDatabase {
+  failed.database.close();
+  if (failed.isInMemory || remedy === 'memory') return { database: openVersioned(':memory:'), isInMemory: true };
   try {
     setAside(path);
   } catch {
     // Opening finds out what is possible.
   }
+  return openDatabase(path);
 }
 
 function setAside(path: string): void {

@@ -7,8 +7,8 @@ import { itemOfCompleted, itemOfLegacyEvents } from '../../../domain/thread-item
 import type { HistoryPosition, Placed } from '../../../domain/history-cursor.ts';
 import type { SortDirection } from '../../../domain/page.ts';
 import type { ThreadItem, ThreadItemEntry, Turn, TurnError, TurnItemsView, TurnStatus } from '../../../domain/turn.ts';
-import type { ReadMeter } from './catch-up.ts';
-import type { IndexDatabase } from './database.ts';
+import type { ReadMeter } from './read-meter.ts';
+import { storedJson, type IndexDatabase } from './database.ts';
 import type { Segment } from './lineage.ts';
 import type { RolloutRow } from './rollout-table.ts';
 
@@ -55,6 +55,9 @@ interface ItemRow {
   readonly completed_ms: number | null;
 }
 
+/** Rows of messages held at once while they are looked through. */
+const MESSAGES_AT_ONCE = 200;
+
 /** Larger than any position. */
 const BEYOND = Number.MAX_SAFE_INTEGER;
 
@@ -94,8 +97,10 @@ export class HistoryPages {
     };
     const ofTurn = 'rollout = :rollout AND turn_pos = :turnPos AND pos < :high';
     this.#itemsOfTurn = prepare(`SELECT * FROM items WHERE ${ofTurn} ORDER BY pos`);
-    this.#firstUser = prepare(`SELECT * FROM items WHERE ${ofTurn} AND role = 1 ORDER BY pos LIMIT 1`);
-    this.#lastAgent = prepare(`SELECT * FROM items WHERE ${ofTurn} AND role = 2 ORDER BY pos DESC LIMIT 1`);
+    this.#firstUser = prepare(`SELECT * FROM items WHERE ${ofTurn} AND role = 1 AND role <> 0 ORDER BY pos LIMIT 1`);
+    this.#lastAgent = prepare(
+      `SELECT * FROM items WHERE ${ofTurn} AND role = 2 AND role <> 0 ORDER BY pos DESC LIMIT 1`,
+    );
     this.#turnById = prepare(
       'SELECT * FROM turns WHERE rollout = ? AND turn_id = ? AND pos < ? ORDER BY pos DESC LIMIT 1',
     );
@@ -103,8 +108,8 @@ export class HistoryPages {
     this.#itemById = prepare(
       'SELECT * FROM items WHERE rollout = ? AND item_id = ? AND turn_pos = ? AND pos < ? LIMIT 1',
     );
-    this.#messageItems = prepare(`SELECT * FROM items WHERE ${range} AND role <> 0 ORDER BY pos`);
-    this.#userItems = prepare(`SELECT * FROM items WHERE ${range} AND role = 1 ORDER BY pos`);
+    this.#messageItems = prepare(`SELECT * FROM items WHERE ${range} AND role <> 0 ORDER BY pos LIMIT :limit`);
+    this.#userItems = prepare(`SELECT * FROM items WHERE ${range} AND role <> 0 AND role = 1 ORDER BY pos`);
   }
 
   /** Turns from a position on. */
@@ -122,31 +127,36 @@ export class HistoryPages {
     }
   }
 
-  /** Items from a position on; those of a kind that clients cannot see are left out. */
+  /** Items from a position on; those of a kind that clients cannot see are left out, and others take their place. */
   items(window: HistoryWindow, turnId: string | null): HistorySlice<ThreadItemEntry> {
     const files = new OpenRollouts(this.#meter, this.#pathOf);
     try {
       const turn = turnId === null ? null : this.findTurn(window.segments, turnId);
       if (turn === undefined) return { elements: [], hasMore: false };
       const statements = turn === null ? this.#items : this.#itemsOfTurnPage;
-      const scope = turn === null ? window : { ...window, segments: [turn.segment] };
-      const { rows, hasMore } = this.#walk<ItemRow>(scope, statements, turn?.pos);
-      const elements = rows.flatMap(({ row, segment }) => {
-        const owner = this.#turnAt.get(row.rollout, row.turn_pos) as TurnRow | undefined;
-        const item = itemView(row, segment, window.mode, files);
-        if (owner === undefined || item === undefined) return [];
-        const entry: ThreadItemEntry = {
-          turnId: owner.turn_id,
-          item,
-          startedAtMs: row.started_ms,
-          completedAtMs: row.completed_ms,
-        };
-        return [{ at: row.pos, value: entry }];
-      });
-      return { elements, hasMore };
+      const elements: Placed<ThreadItemEntry>[] = [];
+      let scope = turn === null ? window : { ...window, segments: [turn.segment] };
+      for (;;) {
+        const { rows, hasMore } = this.#walk<ItemRow>(scope, statements, turn?.pos);
+        for (const { row, segment } of rows) {
+          const entry = this.#entry(row, segment, window.mode, files);
+          if (entry !== undefined) elements.push({ at: row.pos, value: entry });
+        }
+        const last = rows.at(-1);
+        const missing = window.limit - elements.length;
+        if (missing === 0 || !hasMore || last === undefined) return { elements, hasMore };
+        scope = { ...scope, from: { at: last.row.pos, isIncluded: false }, limit: missing };
+      }
     } finally {
       files.close();
     }
+  }
+
+  #entry(row: ItemRow, segment: Segment, mode: HistoryMode, files: OpenRollouts): ThreadItemEntry | undefined {
+    const owner = this.#turnAt.get(row.rollout, row.turn_pos) as TurnRow | undefined;
+    const item = owner === undefined ? undefined : itemView(row, segment, mode, files);
+    if (owner === undefined || item === undefined) return undefined;
+    return { turnId: owner.turn_id, item, startedAtMs: row.started_ms, completedAtMs: row.completed_ms };
   }
 
   /** A turn that the thread shows; undefined if it has none of that id. */
@@ -199,10 +209,18 @@ export class HistoryPages {
     const files = new OpenRollouts(this.#meter, this.#pathOf);
     try {
       for (const segment of segments.toReversed()) {
-        const bounds = { rollout: segment.rollout.id, low: 0, high: segment.endPosition ?? BEYOND };
-        for (const row of this.#messageItems.all(bounds) as ItemRow[]) {
-          const item = itemView(row, segment, mode, files);
-          if (item !== undefined) yield item;
+        const { id } = segment.rollout;
+        let low = 0;
+        for (;;) {
+          const bounds = { rollout: id, low, high: segment.endPosition ?? BEYOND, limit: MESSAGES_AT_ONCE };
+          const rows = this.#messageItems.all(bounds) as ItemRow[];
+          for (const row of rows) {
+            const item = itemView(row, segment, mode, files);
+            if (item !== undefined) yield item;
+          }
+          const last = rows.at(-1);
+          if (last === undefined || rows.length < MESSAGES_AT_ONCE) break;
+          low = last.pos + 1;
         }
       }
     } finally {
@@ -264,7 +282,7 @@ export class HistoryPages {
         .filter((item) => item !== undefined),
       itemsView: view,
       status: ended ? 'interrupted' : row.status,
-      error: ended || row.error === null ? null : (JSON.parse(row.error) as TurnError),
+      error: ended || row.error === null ? null : storedJson<TurnError>(row.error),
       startedAt: row.started_at,
       completedAt: ended ? null : row.completed_at,
       durationMs: ended ? null : row.duration_ms,
@@ -338,7 +356,7 @@ function boundsOf(
 function itemView(row: ItemRow, segment: Segment, mode: HistoryMode, files: OpenRollouts): ThreadItem | undefined {
   const places: readonly (readonly [number, number])[] = [
     [row.offset, row.length],
-    ...(row.parts === null ? [] : (JSON.parse(row.parts) as [number, number][])),
+    ...(row.parts === null ? [] : storedJson<[number, number][]>(row.parts)),
   ];
   const payloads = places
     .map(([offset, length]) => files.payload(segment, offset, length))

@@ -6,32 +6,53 @@ import { compressedPath, LOOKS, plainPath } from '../compressed-rollout.ts';
 import type { HomeLayout } from '../home-layout.ts';
 import { UNKNOWN_SIZE, type FileState, type SeenFile } from './rollout-table.ts';
 
-const NUMBERED = /^\d+$/;
+/** A folder that holds rollouts, or folders of them. */
+export interface RolloutFolder {
+  readonly path: string;
+  /** Levels of folders below it; rollouts lie where there are none. */
+  readonly depth: number;
+}
+
+/** Where all rollouts lie: by day, and the archive in one folder. */
+export const rolloutRoots = (home: HomeLayout): readonly RolloutFolder[] => [
+  { path: home.sessions, depth: 3 },
+  { path: home.archivedSessions, depth: 0 },
+];
 
 /**
  * The folders that may hold rollouts, newest day first, the archive last; and the folders above them, whose
- * change announces a new day. Folders that are not there are left out.
+ * change announces a new day. Folders that are not there or cannot be read are left out.
  */
-export function* rolloutFolders(home: HomeLayout): Generator<{ readonly path: string; readonly isLeaf: boolean }> {
-  yield* dayFolders(home.sessions, 3);
-  if (stateOfFolder(home.archivedSessions) !== undefined) yield { path: home.archivedSessions, isLeaf: true };
+export function* rolloutFolders(home: HomeLayout): Generator<RolloutFolder> {
+  for (const root of rolloutRoots(home)) yield* below(root);
 }
 
-function* dayFolders(folder: string, depth: number): Generator<{ readonly path: string; readonly isLeaf: boolean }> {
-  const names = namesIn(folder);
-  if (names === undefined) return;
-  yield { path: folder, isLeaf: depth === 0 };
-  if (depth === 0) return;
-  const numbered = names
-    .filter((name) => NUMBERED.test(name))
-    .toSorted()
-    .toReversed();
-  for (const name of numbered) yield* dayFolders(join(folder, name), depth - 1);
+function* below(folder: RolloutFolder): Generator<RolloutFolder> {
+  if (stateOfFolder(folder.path) === undefined) return;
+  yield folder;
+  for (const child of foldersIn(folder)) yield* below(child);
 }
+
+/** The folders in a folder, newest first. */
+export const foldersIn = ({ path, depth }: RolloutFolder): readonly RolloutFolder[] =>
+  depth === 0
+    ? []
+    : namesIn(path)
+        .filter(isDated)
+        .toSorted()
+        .toReversed()
+        .map((name) => ({ path: join(path, name), depth: depth - 1 }));
+
+/** True for the name of a folder of a year, a month or a day. */
+export const isDated = (name: string): boolean => /^\d+$/.test(name);
 
 /** The rollouts in a folder, by their plain names only, each once. */
 export const rolloutNamesIn = (folder: string): readonly string[] => [
-  ...new Set((namesIn(folder) ?? []).filter((name) => parseRolloutFileName(name) !== undefined).map(plainPath)),
+  ...new Set(
+    namesIn(folder)
+      .filter((name) => parseRolloutFileName(name) !== undefined)
+      .map(plainPath),
+  ),
 ];
 
 /**
@@ -74,26 +95,28 @@ function stateOfFile(path: string, isCompressed: boolean): FileState | undefined
     : { ...state, size: stats.size, compressedSize: null };
 }
 
-/** What the system says of paths that lead nowhere, and Node of those that cannot be any. */
-const NOWHERE: ReadonlySet<unknown> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE']);
+/** Identity of a folder, and when its entries last changed, Unix ms; undefined if there is none. */
+export function stateOfFolder(path: string): { readonly inode: number; readonly mtimeMs: number } | undefined {
+  const stats = statsOf(path);
+  return stats === undefined || !stats.isDirectory() ? undefined : { inode: stats.ino, mtimeMs: stats.mtimeMs };
+}
 
+/** One place that cannot be reached (a link in a circle, a lost permission) must not hide all others. */
 function statsOf(path: string): Stats | undefined {
   try {
-    return statSync(path);
+    return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    if (NOWHERE.has((error as { readonly code?: unknown }).code)) return undefined;
-    throw error;
+    const isNoPath = (error as { readonly code?: unknown }).code === 'ERR_INVALID_ARG_VALUE';
+    if (errnoOf(error) === undefined && !isNoPath) throw error;
+    return undefined;
   }
 }
 
-/** When the entries of a folder last changed, Unix ms; undefined if there is none. */
-export const stateOfFolder = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
-
-function namesIn(folder: string): readonly string[] | undefined {
+function namesIn(folder: string): readonly string[] {
   try {
     return readdirSync(folder);
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
-    throw error;
+    if (errnoOf(error) === undefined) throw error;
+    return [];
   }
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
  * where watching is impossible (limits, network file systems) it says so, and sweeps take its place.
  */
 export class HomeWatcher {
-  readonly #watchers = new Map<string, FSWatcher>();
+  readonly #watchers = new Map<string, { readonly inode: number; readonly watcher: FSWatcher }>();
   readonly #changed = new Set<string>();
   readonly #onChange: () => void;
   #hasFailed = false;
@@ -21,18 +21,25 @@ export class HomeWatcher {
     return !this.#hasFailed;
   }
 
-  watchFolder(folder: string): void {
-    if (this.#watchers.has(folder) || this.#hasFailed) return;
+  /** @param inode of the folder as it is now: another one of the same name is watched anew */
+  watchFolder(folder: string, inode: number): void {
+    if (this.#hasFailed || this.#watchers.get(folder)?.inode === inode) return;
+    this.unwatchFolder(folder);
     try {
       const watcher = watch(folder, { persistent: false }, (_event, name) => {
         this.#changed.add(name === null ? folder : join(folder, name));
         this.#onChange();
       });
       watcher.on('error', () => this.#fail());
-      this.#watchers.set(folder, watcher);
+      this.#watchers.set(folder, { inode, watcher });
     } catch {
       this.#fail();
     }
+  }
+
+  unwatchFolder(folder: string): void {
+    this.#watchers.get(folder)?.watcher.close();
+    this.#watchers.delete(folder);
   }
 
   /** The paths that changed since the last call. */
@@ -42,8 +49,14 @@ export class HomeWatcher {
     return paths;
   }
 
+  /** Stops watching all folders; they can be watched again. */
+  forget(): void {
+    this.close();
+    this.#changed.clear();
+  }
+
   close(): void {
-    for (const watcher of this.#watchers.values()) watcher.close();
+    for (const { watcher } of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
   }
 

@@ -53,10 +53,12 @@ export interface IndexStatus {
   readonly defects: number;
   /** Bytes of rollouts read since start. */
   readonly bytesRead: number;
-  /** Why an index found at start was set aside, if one was. */
+  /** Why the index that was there could not be used, if it could not; it was set aside or, if full, left alone. */
   readonly setAside: string | null;
   readonly isInMemory: boolean;
   readonly isWatching: boolean;
+  /** Why files are no longer read in the background, if they are not; those asked for are read all the same. */
+  readonly problem: string | null;
 }
 
 /**

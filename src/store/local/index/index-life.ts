@@ -1,13 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { errnoOf, messageOf, SkeinError } from '../../../domain/errors.ts';
 import type { HomeLayout } from '../home-layout.ts';
-import { CatchUp, type ReadMeter } from './catch-up.ts';
-import { isDamage, openDatabase, setAsideDatabase, type OpenedDatabase } from './database.ts';
+import { CatchUp } from './catch-up.ts';
+import { openDatabase, remedyFor, reopenDatabase, type OpenedDatabase, type Remedy } from './database.ts';
 import { HistoryPages } from './history-pages.ts';
 import { HomeWatcher } from './home-watcher.ts';
 import type { IndexStatus } from './index-api.ts';
 import { NameTable } from './name-table.ts';
 import { PendingCover } from './pending-cover.ts';
 import { PlainCopies } from './plain-copies.ts';
+import type { ReadMeter } from './read-meter.ts';
 import { RolloutSync } from './rollout-sync.ts';
 import { RolloutTable, type RolloutRow } from './rollout-table.ts';
 import { ThreadTable } from './thread-table.ts';
@@ -18,8 +20,23 @@ export interface IndexOptions {
   readonly defaultModelProvider: string;
 }
 
-/** Where folders cannot be watched, they are swept at most this often, when someone lists. */
+/**
+ * How often, when someone lists, all files are looked at where folders cannot be watched; and all folders where they
+ * can, because a watcher that is told too much at once loses some of it.
+ */
 const SWEEP_INTERVAL_MS = 10_000;
+
+/** Databases tried in a row: if all of them fail it lies elsewhere. */
+const MAX_FAILURES = 5;
+
+/** Longer than any deadline is away. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** Headers read between turns of the event loop. */
+const FILES_PER_SLICE = 20;
+
+/** Times that one answer is tried with a new database. */
+const MAX_ATTEMPTS = 3;
 
 /** The parts of an index over one open database. */
 export interface IndexParts {
@@ -31,6 +48,8 @@ export interface IndexParts {
   readonly cover: PendingCover;
   readonly copies: PlainCopies;
   readonly sync: RolloutSync;
+  /** Rows of unread files known not to be related to other threads. */
+  readonly unrelated: Set<number>;
 }
 
 /**
@@ -45,8 +64,11 @@ export class IndexLife {
   #parts: IndexParts;
   #setAside: string | null;
   #state: IndexStatus['state'] = 'scanning';
-  #built: Promise<void>;
-  #scanned: Promise<void>;
+  #problem: string | null = null;
+  /** Databases that failed before one of them could be filled. */
+  #failures = 0;
+  #built: Promise<void> = Promise.resolve();
+  #scanned: Promise<void> = Promise.resolve();
   #lastSweepMs = 0;
   #refreshTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -54,10 +76,10 @@ export class IndexLife {
   constructor(options: IndexOptions) {
     this.#options = options;
     this.#watcher = new HomeWatcher(() => this.#scheduleRefresh());
-    this.#parts = this.#open();
-    this.#setAside = this.#parts.opened.setAside ?? null;
-    this.#scanned = this.#scan();
-    this.#built = this.#build();
+    const opened = openDatabase(options.home.index);
+    this.#parts = this.#partsOver(opened);
+    this.#setAside = opened.setAside ?? null;
+    this.#begin();
   }
 
   get home(): HomeLayout {
@@ -75,50 +97,78 @@ export class IndexLife {
   }
 
   /** Resolves when all files that are there now have been read. */
-  get built(): Promise<void> {
-    return this.#built;
+  async whenRead(): Promise<void> {
+    do {
+      await this.#built;
+      if (this.#isClosed) return;
+      await this.refresh();
+    } while (this.#problem === null && this.#parts.rollouts.hasUnread());
   }
 
-  /** Runs an answer; if the database proves damaged, sets it aside, starts anew and runs it again. */
+  /** Runs an answer; if the database proves unusable, begins anew with another one and runs it again. */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      this.#startAnew(error);
-      return work();
+    for (let attempt = 1; ; attempt += 1) {
+      const parts = this.#parts;
+      try {
+        return await work();
+      } catch (error) {
+        if (attempt === MAX_ATTEMPTS || !this.#hasRecovered(parts, error)) throw error;
+      }
     }
   }
 
   syncNames(): void {
-    for (const threadId of this.#parts.names.sync()) this.#parts.threads.refresh(threadId);
+    const { names, rollouts, threads } = this.#parts;
+    try {
+      if (names.isCurrent()) return;
+      // As one: a name that is taken in is not looked at again.
+      rollouts.atomically(() => {
+        for (const threadId of names.sync()) threads.refresh(threadId);
+      });
+    } catch (error) {
+      // Names that cannot be read now are not worth an answer; the next one tries again.
+      if (errnoOf(error) === undefined) throw error;
+    }
   }
 
-  /** Looks at what has changed in the files, as far as the system has told. */
-  async refresh(): Promise<void> {
+  /**
+   * Looks at what has changed in the files, as far as the system has told, and reads what has grown.
+   * @param deadlineMs when the caller goes on without the rest, which is read all the same
+   */
+  async refresh(deadlineMs = Number.POSITIVE_INFINITY): Promise<void> {
+    // What was changed before this was called has been told by the end of the next turn of the event loop.
+    for (let turn = 0; turn < 2; turn += 1) await nextTurn();
     if (this.#isClosed) return;
-    if (!this.#watcher.isComplete && Date.now() - this.#lastSweepMs > SWEEP_INTERVAL_MS) {
-      this.#lastSweepMs = Date.now();
-      await this.#parts.sync.sweep();
-    }
-    this.#parts.sync.refreshFolders();
-    this.#parts.sync.refreshFiles(this.#watcher.take());
-    await this.readGrown();
+    const { sync } = this.#parts;
+    const isDue = Date.now() - this.#lastSweepMs > SWEEP_INTERVAL_MS;
+    if (isDue) this.#lastSweepMs = Date.now();
+    if (isDue && !this.#watcher.isComplete) await sync.sweep();
+    if (isDue || !this.#watcher.isComplete || !sync.areRootsKnown) sync.refreshFolders();
+    sync.refreshNamed(this.#watcher.take());
+    await until(deadlineMs, this.readGrown());
+    this.#goOnBuilding();
   }
 
   /** Reads files that are known to have grown: few, and somebody waits. */
   async readGrown(): Promise<void> {
-    for (const row of this.#parts.rollouts.grown()) await this.#parts.sync.bringUp(row);
+    const { rollouts, sync } = this.#parts;
+    for (const row of rollouts.grown()) await sync.bringUp(row);
   }
 
-  /** Everything is read when this returns: for questions that any file could answer differently. */
-  async readAll(): Promise<void> {
+  /** Reads every file that has something to do with other threads: for questions that any of these could answer. */
+  async readRelated(): Promise<void> {
     await this.#scanned;
-    this.#parts.sync.refreshFolders();
-    for (;;) {
-      const row = this.#parts.rollouts.nextUnread();
-      if (row === undefined) return;
-      await this.#parts.sync.bringUp(row);
+    await this.refresh(Date.now());
+    const { rollouts, sync, unrelated } = this.#parts;
+    let count = 0;
+    for (const id of rollouts.unread()) {
+      if (unrelated.has(id)) continue;
+      const row = rollouts.byId(id);
+      if (row?.state !== 'pending') continue;
+      if (sync.isRelated(this.home.fromStored(row.path))) await sync.bringUp(row);
+      else unrelated.add(id);
+      count += 1;
+      if (count % FILES_PER_SLICE === 0) await nextTurn();
     }
   }
 
@@ -134,20 +184,22 @@ export class IndexLife {
       setAside: this.#setAside,
       isInMemory: this.#parts.opened.isInMemory,
       isWatching: this.#watcher.isComplete,
+      problem: this.#problem,
     };
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#watcher.close();
+    clearTimeout(this.#refreshTimer);
+    this.#parts.sync.stop();
     await this.#built;
     this.#parts.copies.clear();
     this.#parts.opened.database.close();
   }
 
-  #open(): IndexParts {
+  #partsOver(opened: OpenedDatabase): IndexParts {
     const { home, defaultModelProvider } = this.#options;
-    const opened = openDatabase(home.index);
     const { database } = opened;
     const pathOf = (stored: string): string => home.fromStored(stored);
     const copies = new PlainCopies(home.plainCopies, (row) => home.fromStored(row.path));
@@ -163,7 +215,24 @@ export class IndexLife {
       cover: new PendingCover(database),
       copies,
       sync: new RolloutSync(home, rollouts, threads, catchUp, this.#watcher),
+      unrelated: new Set(),
     };
+  }
+
+  #begin(): void {
+    this.#state = 'scanning';
+    this.#scanned = this.#inBackground(
+      () => this.#scan(),
+      () => this.#scanned,
+    );
+    this.#startBuilding();
+  }
+
+  #startBuilding(): void {
+    this.#built = this.#inBackground(
+      () => this.#build(),
+      () => this.#built,
+    );
   }
 
   async #scan(): Promise<void> {
@@ -177,13 +246,34 @@ export class IndexLife {
   /** Reads whatever is unread, newest first, while requests come in between. */
   async #build(): Promise<void> {
     await this.#scanned;
-    while (!this.#isClosed) {
-      const row = this.#parts.rollouts.nextUnread();
+    const parts = this.#parts;
+    await this.readGrown();
+    while (!this.#isClosed && parts === this.#parts) {
+      const row = parts.rollouts.nextUnread();
       if (row === undefined) break;
-      await this.#parts.sync.bringUp(row);
+      await parts.sync.bringUp(row);
       await nextTurn();
     }
+    if (parts !== this.#parts) return;
     this.#state = 'ready';
+    this.#failures = 0;
+  }
+
+  #goOnBuilding(): void {
+    if (this.#state !== 'ready' || this.#isClosed || !this.#parts.rollouts.hasUnread()) return;
+    this.#state = 'building';
+    this.#startBuilding();
+  }
+
+  /** Work that nobody waits for: it ends well, or with a new database that all of it is done on again. */
+  async #inBackground(work: () => Promise<void>, again: () => Promise<void>): Promise<void> {
+    const parts = this.#parts;
+    try {
+      await work();
+    } catch (error) {
+      if (!this.#hasRecovered(parts, error)) this.#problem ??= messageOf(error);
+    }
+    if (parts !== this.#parts) await again();
   }
 
   #scheduleRefresh(): void {
@@ -195,12 +285,37 @@ export class IndexLife {
     this.#refreshTimer.unref();
   }
 
-  #startAnew(reason: unknown): void {
-    this.#setAside = String(reason);
-    setAsideDatabase(this.#parts.opened, this.#options.home.index);
-    this.#parts = this.#open();
-    this.#state = 'scanning';
-    this.#scanned = this.#scan();
-    this.#built = this.#build();
+  /** True if what failed with the given parts can be done again, because there is another database now. */
+  #hasRecovered(parts: IndexParts, error: unknown): boolean {
+    if (this.#isClosed || error instanceof SkeinError) return false;
+    if (this.#parts !== parts) return true;
+    const remedy = remedyFor(error);
+    this.#failures += 1;
+    if (remedy === 'none' || this.#failures > MAX_FAILURES) return false;
+    this.#beginAnew(error, remedy);
+    return true;
   }
+
+  #beginAnew(reason: unknown, remedy: Remedy): void {
+    this.#setAside = messageOf(reason);
+    this.#parts.sync.stop();
+    this.#parts = this.#partsOver(reopenDatabase(this.#parts.opened, this.#options.home.index, remedy));
+    this.#watcher.forget();
+    this.#begin();
+  }
+}
+
+/** Waits for work, but not beyond a deadline; then the work goes on alone, and its failure is met by others. */
+export async function until(deadlineMs: number, work: Promise<unknown>): Promise<void> {
+  const milliseconds = deadlineMs - Date.now();
+  if (milliseconds > MAX_TIMER_MS) {
+    await work;
+    return;
+  }
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, milliseconds));
+  });
+  work.catch(() => {});
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

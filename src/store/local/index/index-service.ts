@@ -10,7 +10,7 @@ import {
 import { EMPTY_PAGE, type Page, type SortDirection } from '../../../domain/page.ts';
 import type { StoredThread } from '../../../domain/stored-thread.ts';
 import { threadPage } from '../../../domain/thread-cursor.ts';
-import { sortKeyOf, type ThreadQuery } from '../../../domain/thread-query.ts';
+import { foldedText, sortKeyOf, type ThreadQuery } from '../../../domain/thread-query.ts';
 import type { ThreadItemEntry, Turn } from '../../../domain/turn.ts';
 import type { ForkBoundary, ListItems, ListTurns, SearchHit, SearchThreads } from '../../thread-store.ts';
 import { LOOKS, plainPath } from '../compressed-rollout.ts';
@@ -18,7 +18,7 @@ import type { FileStretch } from '../rollout-file.ts';
 import type { HistoryWindow } from './history-pages.ts';
 import { stateOfRollout } from './home-scan.ts';
 import type { HistoryPrefix, IndexApi, IndexStatus, LocatedThread } from './index-api.ts';
-import { IndexLife, type IndexOptions } from './index-life.ts';
+import { IndexLife, until, type IndexOptions } from './index-life.ts';
 import type { Segment } from './lineage.ts';
 import { snippetOf, visibleText } from './message-search.ts';
 import { PlainAgain, type RestoredTime } from './plain-again.ts';
@@ -33,6 +33,9 @@ const COVER_BUDGET_MS = 2_000;
 
 /** Threads looked through per round of a search. */
 const SEARCH_BATCH = 50;
+
+/** A search keeps the thread that does it busy for about this long, then lets others in. */
+const SEARCH_SLICE_MS = 8;
 
 /**
  * The index of a home (D7). Synchronous inside, so it lives in a worker thread; this class is what runs there.
@@ -54,10 +57,11 @@ export class IndexService implements IndexApi {
     });
   }
 
-  async locateByPath(givenPath: string, isAdopted: boolean): Promise<LocatedThread> {
+  async locateByPath(named: string, isAdopted: boolean): Promise<LocatedThread> {
     return this.#life.run(async () => {
-      const path = plainPath(givenPath);
+      await this.#life.scanned;
       const { home } = this.#life;
+      const path = plainPath(named);
       const known = this.#life.parts.rollouts.byPath(home.toStored(path));
       const row = known ?? this.#lookup.adopt(path, isAdopted);
       const read = await this.#life.parts.sync.bringUp(row);
@@ -72,6 +76,7 @@ export class IndexService implements IndexApi {
   async files(threadId: ThreadId): Promise<readonly string[]> {
     return this.#life.run(async () => {
       await this.#life.scanned;
+      await this.#life.refresh();
       this.#life.parts.sync.refreshFolders();
       return this.#life.parts.rollouts
         .ofThread(threadId)
@@ -90,7 +95,7 @@ export class IndexService implements IndexApi {
 
   async search({ query, term }: SearchThreads): Promise<Page<SearchHit>> {
     return this.#life.run(async () => {
-      const foldedTerm = term.toLowerCase();
+      const foldedTerm = foldedText(term);
       const hits: SearchHit[] = [];
       let from: ThreadQuery = { ...query, limit: SEARCH_BATCH };
       for (;;) {
@@ -185,14 +190,14 @@ export class IndexService implements IndexApi {
 
   async descendants(threadId: ThreadId): Promise<readonly ThreadId[]> {
     return this.#life.run(async () => {
-      await this.#life.readAll();
+      await this.#life.readRelated();
       return this.#life.parts.threads.descendantsOf(threadId);
     });
   }
 
   async referrers(threadIds: readonly ThreadId[]): Promise<readonly ThreadId[]> {
     return this.#life.run(async () => {
-      await this.#life.readAll();
+      await this.#life.readRelated();
       const inside = new Set(threadIds);
       const { rollouts } = this.#life.parts;
       const found = threadIds
@@ -221,7 +226,7 @@ export class IndexService implements IndexApi {
   }
 
   whenReady(): Promise<void> {
-    return this.#life.built;
+    return this.#life.run(() => this.#life.whenRead());
   }
 
   async status(): Promise<IndexStatus> {
@@ -234,27 +239,32 @@ export class IndexService implements IndexApi {
 
   async #exactList(query: ThreadQuery): Promise<readonly StoredThread[]> {
     await this.#life.scanned;
-    this.#life.syncNames();
-    if (query.isIndexOnly !== true) await this.#life.refresh();
     const deadline = Date.now() + COVER_BUDGET_MS;
+    if (query.isIndexOnly !== true) await this.#life.refresh(deadline);
+    this.#life.syncNames();
     for (;;) {
       const found = this.#life.parts.threads.list(query);
       const missing = Date.now() < deadline ? this.#life.parts.cover.missingFrom(query, found) : [];
       if (missing.length === 0) return found;
       for (const id of missing) {
         const row = this.#life.parts.rollouts.byId(id);
-        if (row !== undefined) await this.#life.parts.sync.bringUp(row);
+        if (row !== undefined && Date.now() < deadline) await until(deadline, this.#life.parts.sync.bringUp(row));
       }
       await nextTurn();
     }
   }
 
+  /** Where a term stands in what was said in a thread. A thread that cannot be read has nothing to show. */
   async #snippet(thread: StoredThread, foldedTerm: string): Promise<string | undefined> {
     if (this.#life.parts.threads.get(thread.id) === undefined) return undefined;
-    const find = (indexed: IndexedThread, segments: readonly Segment[]): string | undefined => {
+    const find = async (indexed: IndexedThread, segments: readonly Segment[]): Promise<string | undefined> => {
+      let sliceEnd = Date.now() + SEARCH_SLICE_MS;
       for (const item of this.#life.parts.pages.messages(segments, indexed.header.historyMode)) {
         const snippet = snippetOf(visibleText(item), foldedTerm);
         if (snippet !== undefined) return snippet;
+        if (Date.now() < sliceEnd) continue;
+        await nextTurn();
+        sliceEnd = Date.now() + SEARCH_SLICE_MS;
       }
       return undefined;
     };
@@ -262,8 +272,8 @@ export class IndexService implements IndexApi {
       return await this.#reading(thread.id, find, { isKept: false });
     } catch (error) {
       // One thread that cannot be read must not keep the others from being found.
-      if (error instanceof SkeinError) return undefined;
-      throw error;
+      if (!(error instanceof SkeinError) && errnoOf(error) === undefined) throw error;
+      return undefined;
     }
   }
 
@@ -291,7 +301,7 @@ export class IndexService implements IndexApi {
    */
   async #reading<T>(
     threadId: ThreadId,
-    work: (indexed: IndexedThread, segments: readonly Segment[]) => T,
+    work: (indexed: IndexedThread, segments: readonly Segment[]) => T | Promise<T>,
     { isKept = true } = {},
   ): Promise<T> {
     for (let look = 1; ; look += 1) {
@@ -303,7 +313,7 @@ export class IndexService implements IndexApi {
           isKept,
         );
         try {
-          return work(indexed, segments);
+          return await work(indexed, segments);
         } finally {
           await release();
         }

@@ -15,14 +15,16 @@ const { home, defaultModelProvider } = workerData as IndexWorkerData;
 const service = new IndexService({ home: new HomeLayout(home), defaultModelProvider });
 
 port.on('message', (request: WorkerRequest) => {
-  void answer(request).then((reply) => port.postMessage(reply));
+  void answer(request).then((reply) => {
+    port.postMessage(reply);
+    if (request.method === 'close') port.close();
+  });
 });
 
 async function answer({ id, method, args }: WorkerRequest): Promise<WorkerReply> {
   try {
     const call = service[method] as (...values: unknown[]) => Promise<unknown>;
     const value = await call.apply(service, [...args]);
-    if (method === 'close') queueMicrotask(() => port?.close());
     return { id, ok: true, value };
   } catch (thrown) {
     const { code, message, detail } = thrown instanceof SkeinError ? thrown : toSkeinError(thrown, 'index failure');

@@ -9,12 +9,16 @@ const ZONE_SLACK_MS = 26 * 60 * 60 * 1_000;
 /** Files read before the page is looked at again. */
 const FILES_PER_ROUND = 32;
 
+/** A thread is as old as its first file; the file that a revert made says nothing of that. */
+const EARLIEST = `CASE WHEN rollout_id = thread_id THEN name_ms - ${ZONE_SLACK_MS} ELSE 0 END`;
+const LATEST = `name_ms + ${ZONE_SLACK_MS}`;
+
 /** Where a file that nobody has read yet may stand in a list: not before, not after. */
 const BOUNDS: Readonly<Record<ThreadSortKey, { readonly low: string; readonly high: string }>> = {
-  createdAt: { low: `name_ms - ${ZONE_SLACK_MS}`, high: `name_ms + ${ZONE_SLACK_MS}` },
+  createdAt: { low: EARLIEST, high: LATEST },
   updatedAt: { low: 'mtime_ms', high: 'mtime_ms' },
   // The last turn began after the thread did, and not after its file was last written.
-  recencyAt: { low: `name_ms - ${ZONE_SLACK_MS}`, high: 'mtime_ms' },
+  recencyAt: { low: EARLIEST, high: `max(mtime_ms, ${LATEST})` },
 };
 
 /**
@@ -44,7 +48,7 @@ export class PendingCover {
       where.push(isAscending ? `${high} >= :after` : `${low} <= :after`);
       params['after'] = query.after.keyMs;
     }
-    const sql = `SELECT id FROM rollouts WHERE ${where.join(' AND ')}
+    const sql = `SELECT id FROM rollouts INDEXED BY rollouts_pending WHERE ${where.join(' AND ')}
                  ORDER BY ${isAscending ? `${low} ASC` : `${high} DESC`} LIMIT :limit`;
     const statement = this.#statements.get(sql) ?? this.#database.prepare(sql).pluck();
     this.#statements.set(sql, statement);

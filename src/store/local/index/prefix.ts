@@ -4,6 +4,7 @@ import { decodeLine, type RolloutLine } from '../../../domain/rollout-line.ts';
 import type { HistoryMode } from '../../../domain/session-meta.ts';
 import type { HistoryFold } from '../../../domain/turn-history.ts';
 import type { ForkBoundary } from '../../thread-store.ts';
+import { storedJson } from './database.ts';
 import type { HistoryPages, UserMessagePlace } from './history-pages.ts';
 import type { Segment } from './lineage.ts';
 
@@ -97,7 +98,7 @@ const isFirstOfTurn = (messages: readonly UserMessagePlace[], index: number): bo
 function endOf(segments: readonly Segment[], mode: HistoryMode): Cut {
   const [segment] = segments;
   if (segment === undefined) throw invalidRequest('the thread has no history');
-  const fold = segment.rollout.fold === null ? null : (JSON.parse(segment.rollout.fold) as HistoryFold);
+  const fold = segment.rollout.fold === null ? null : storedJson<HistoryFold>(segment.rollout.fold);
   return {
     segment,
     offset: segment.rollout.indexedSize,

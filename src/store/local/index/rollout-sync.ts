@@ -1,14 +1,26 @@
-import { statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { errnoOf } from '../../../domain/errors.ts';
 import type { ThreadId } from '../../../domain/ids.ts';
 import type { ThreadFacts } from '../../../domain/thread-facts.ts';
-import { sessionMetaOf } from '../../../domain/session-meta.ts';
+import { sessionMetaOf, type SessionMeta } from '../../../domain/session-meta.ts';
+import { parseRolloutFileName } from '../../../domain/rollout-file-name.ts';
 import { plainPath } from '../compressed-rollout.ts';
 import type { HomeLayout } from '../home-layout.ts';
 import { readFirstRecord } from '../rollout-reader.ts';
-import type { CatchUp } from './catch-up.ts';
-import { rolloutFolders, rolloutNamesIn, seeFile, stateOfFolder, stateOfRollout } from './home-scan.ts';
+import type { CatchUp, CatchUpResult } from './catch-up.ts';
+import { storedJson } from './database.ts';
+import {
+  foldersIn,
+  isDated,
+  rolloutFolders,
+  rolloutNamesIn,
+  rolloutRoots,
+  seeFile,
+  stateOfFolder,
+  stateOfRollout,
+  type RolloutFolder,
+} from './home-scan.ts';
 import type { HomeWatcher } from './home-watcher.ts';
 import {
   isReadToEnd,
@@ -20,8 +32,18 @@ import {
 } from './rollout-table.ts';
 import type { ThreadTable } from './thread-table.ts';
 
-/** Files per slice of a sweep: a few milliseconds of stat calls. */
+/** Files per slice of a sweep, and per transaction: a few milliseconds of stat calls. */
 const FILES_PER_SLICE = 200;
+
+/** The clock of a file system is coarse: what changed this short a time ago may change again under the same time. */
+const COARSE_MS = 50;
+
+/** A folder as it was when it was last looked at. */
+interface KnownFolder extends RolloutFolder {
+  readonly inode: number;
+  /** Of its last change; null: to be looked at again in any case. */
+  readonly mtimeMs: number | null;
+}
 
 /**
  * Keeps the rows of rollouts in step with the files: finds files that came, moved or went, and reads what was
@@ -33,10 +55,10 @@ export class RolloutSync {
   readonly #threads: ThreadTable;
   readonly #catchUp: CatchUp;
   readonly #watcher: HomeWatcher;
-  /** Folders looked at, and the time of their last change then. */
-  readonly #folders = new Map<string, number>();
+  readonly #folders = new Map<string, KnownFolder>();
   /** One reading of a rollout at a time: two would both go on from the same place. */
   readonly #readings = new Map<number, Promise<void>>();
+  #isStopped = false;
 
   constructor(home: HomeLayout, rollouts: RolloutTable, threads: ThreadTable, catchUp: CatchUp, watcher: HomeWatcher) {
     this.#home = home;
@@ -46,12 +68,20 @@ export class RolloutSync {
     this.#watcher = watcher;
   }
 
-  /** Forgets files outside the home: those that a process which has ended was writing. */
+  /** No more slices of work: the database is about to be closed. What is under way ends where it is. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Forgets files outside the home: they stand for their threads only while these are live, and none is at a start. */
   forgetAdopted(): void {
-    const collections = [this.#home.sessions, this.#home.archivedSessions] as const;
-    for (const row of this.#rollouts.outside(collections.map((folder) => this.#home.toStored(folder)))) {
-      this.#rollouts.remove(row.id);
-      this.#threads.refresh(row.threadId);
+    for (const [path, row] of this.#rollouts.snapshot()) {
+      if (this.#home.isCollected(this.#home.fromStored(path))) continue;
+      this.#rollouts.atomically(() => {
+        const threadId = this.#rollouts.byId(row.id)?.threadId;
+        this.#rollouts.remove(row.id);
+        if (threadId !== undefined) this.#threads.refresh(threadId);
+      });
     }
   }
 
@@ -59,43 +89,32 @@ export class RolloutSync {
   async sweep(): Promise<void> {
     const known = this.#rollouts.snapshot();
     const met = new Set<string>();
-    let count = 0;
     for (const folder of rolloutFolders(this.#home)) {
-      this.#remember(folder.path);
-      if (!folder.isLeaf) continue;
-      for (const name of rolloutNamesIn(folder.path)) {
+      this.#remember(folder);
+      if (folder.depth > 0) continue;
+      await this.#inSlices(rolloutNamesIn(folder.path), (name) => {
         const path = join(folder.path, name);
         met.add(this.#home.toStored(path));
         this.#notice(path, known);
-        count += 1;
-        if (count % FILES_PER_SLICE === 0) await nextTurn();
-      }
+      });
     }
-    for (const [path, row] of known) {
-      if (row.state !== 'missing' && !met.has(path)) this.#lookAgain(this.#home.fromStored(path));
-    }
+    const gone = [...known].filter(([path, row]) => row.state !== 'missing' && !met.has(path));
+    await this.#inSlices(gone, ([path]) => this.#lookAgain(this.#home.fromStored(path)));
   }
 
-  /** Looks into folders whose entries changed since they were last looked at. */
+  /** Looks at all known folders, and into those whose entries have changed. */
   refreshFolders(): void {
-    for (const root of [this.#home.sessions, this.#home.archivedSessions]) {
-      if (!this.#folders.has(root) && stateOfFolder(root) !== undefined) this.#folders.set(root, -1);
-    }
-    const changed = [...this.#folders].filter(([path, mtimeMs]) => stateOfFolder(path) !== mtimeMs);
-    if (changed.length === 0) return;
-    const structure = new Map([...rolloutFolders(this.#home)].map((folder) => [folder.path, folder.isLeaf]));
-    const fresh = [...structure].filter(([path]) => !this.#folders.has(path)).map(([path]) => path);
-    for (const path of [...changed.map(([changedPath]) => changedPath), ...fresh]) {
-      const isLeaf = structure.get(path);
-      if (isLeaf === undefined) this.#folders.delete(path);
-      else this.#remember(path);
-      if (isLeaf === true) this.#lookInto(path);
-    }
+    for (const folder of [...rolloutRoots(this.#home), ...this.#folders.values()]) this.#visit(folder);
+  }
+
+  /** False if one of the folders that all others lie in is not the one that is watched. */
+  get areRootsKnown(): boolean {
+    return rolloutRoots(this.#home).every(({ path }) => stateOfFolder(path)?.inode === this.#folders.get(path)?.inode);
   }
 
   /** Folders are looked into anew the next time someone asks. */
   forgetFolders(): void {
-    for (const folder of this.#folders.keys()) this.#folders.set(folder, -1);
+    for (const [path, folder] of this.#folders) this.#folders.set(path, { ...folder, mtimeMs: null });
   }
 
   /** Looks again at single files that something said have changed. */
@@ -103,23 +122,46 @@ export class RolloutSync {
     for (const path of paths) this.#lookAgain(plainPath(path));
   }
 
-  /** After this process changed folders itself: their new times say nothing that is not known. */
+  /** Looks at what a watcher has named: files, or folders that came and went. */
+  refreshNamed(paths: readonly string[]): void {
+    this.refreshFiles(paths.filter((path) => parseRolloutFileName(basename(path)) !== undefined));
+    if (paths.some((path) => this.#folders.has(path) || isDated(basename(path)))) this.refreshFolders();
+  }
+
+  /**
+   * After this process changed folders itself: their new times say nothing that is not known. What others did in
+   * them at the same time is told by the watcher; where there is none, it has to be looked for.
+   */
   acknowledgeFolders(paths: readonly string[]): void {
-    for (const folder of new Set(paths.map((path) => dirname(path)))) {
-      if (this.#folders.has(folder) || this.#home.isCollected(join(folder, 'x'))) this.#remember(folder);
+    if (!this.#watcher.isComplete) return;
+    for (const path of new Set(paths.map((file) => dirname(file)))) {
+      const known = this.#folders.get(path);
+      if (known !== undefined && stateOfFolder(path)?.inode === known.inode) this.#remember(known);
     }
   }
 
   /** Reads a rollout to its end as it is now, unless it is already. Returns its row then. */
   async bringUp(row: RolloutRow): Promise<RolloutRow | undefined> {
-    this.#lookAgain(this.#home.fromStored(row.path));
-    const seen = this.#rollouts.byId(row.id);
-    if (seen === undefined || seen.state === 'missing') return seen;
-    if (isReadToEnd(seen)) return seen;
-    const reading = this.#readings.get(row.id) ?? this.#read(row.id);
+    for (;;) {
+      this.#lookAgain(this.#home.fromStored(row.path));
+      const seen = this.#rollouts.byId(row.id);
+      if (seen === undefined || seen.state === 'missing') return seen;
+      if (isReadToEnd(seen)) return seen;
+      const earlier = this.#readings.get(row.id);
+      if (earlier === undefined) break;
+      // It may have begun before the file grew to what it is now.
+      await earlier;
+    }
+    const reading = this.#read(row.id);
     this.#readings.set(row.id, reading);
     await reading;
     return this.#rollouts.byId(row.id);
+  }
+
+  /** A file that a header says belongs to other threads: as a fork, or as the child of one. */
+  isRelated(path: string): boolean {
+    const header = this.#headerOf(path);
+    return header !== undefined && (header.historyBase !== null || header.parentThreadId !== null);
   }
 
   async #read(id: number): Promise<void> {
@@ -127,7 +169,10 @@ export class RolloutSync {
       const row = this.#rollouts.byId(id);
       if (row === undefined) return;
       const path = this.#home.fromStored(row.path);
-      const first = await sliced(this.#catchUp.run(row, path, (base) => this.#inherited(base, row.threadId)));
+      const settle = (): void => this.#settle(row);
+      const first = await this.#sliced(
+        this.#catchUp.run(row, path, (base) => this.#inherited(base, row.threadId), settle),
+      );
       if (first === 'needsBase') {
         await this.#bringUpBaseOf(path);
         // What is still not read then never will be.
@@ -135,9 +180,8 @@ export class RolloutSync {
           const inherited = this.#inherited(base, row.threadId);
           return inherited === 'notReady' ? {} : inherited;
         };
-        await sliced(this.#catchUp.run(row, path, facts));
+        await this.#sliced(this.#catchUp.run(row, path, facts, settle));
       }
-      this.#settle(row);
     } finally {
       this.#readings.delete(id);
     }
@@ -151,7 +195,7 @@ export class RolloutSync {
     const row = this.#rollouts.byRolloutId(base.rolloutId);
     if (row === undefined || row.state === 'unreadable' || row.state === 'missing') return {};
     if (row.state === 'pending' || row.facts === null) return 'notReady';
-    const facts = JSON.parse(row.facts) as ThreadFacts;
+    const facts = storedJson<ThreadFacts>(row.facts);
     const { firstUserMessage, preview } = facts;
     const isInherited = row.firstUserOffset === null || row.firstUserOffset < base.endOffset;
     return {
@@ -180,15 +224,25 @@ export class RolloutSync {
   }
 
   #baseInHeader(path: string): ThreadId | undefined {
-    const header = seeFile(this.#home, path) === undefined ? undefined : readFirstRecord(path)?.line.item;
-    return header === undefined ? undefined : sessionMetaOf(header)?.historyBase?.rolloutId;
+    return this.#headerOf(path)?.historyBase?.rolloutId;
+  }
+
+  #headerOf(path: string): SessionMeta | undefined {
+    if (seeFile(this.#home, path) === undefined) return undefined;
+    try {
+      const header = readFirstRecord(path)?.line.item;
+      return header === undefined ? undefined : sessionMetaOf(header);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      return undefined;
+    }
   }
 
   /** A rollout whose header names another thread than its file is nobody's. */
   #settle(row: RolloutRow): void {
     const read = this.#rollouts.byId(row.id);
     if (read?.state === 'indexed' && this.#home.isCollected(this.#home.fromStored(read.path))) {
-      const facts = read.facts === null ? null : (JSON.parse(read.facts) as ThreadFacts);
+      const facts = read.facts === null ? null : storedJson<ThreadFacts>(read.facts);
       const named = facts?.header?.threadId;
       if (named !== undefined && named !== read.threadId) {
         this.#rollouts.setUnreadable(row.id, `its session metadata names thread ${named}`);
@@ -197,22 +251,38 @@ export class RolloutSync {
     this.#threads.refresh(row.threadId);
   }
 
-  #remember(folder: string): void {
-    const mtimeMs = statSync(folder, { throwIfNoEntry: false })?.mtimeMs;
-    if (mtimeMs === undefined) return;
-    this.#folders.set(folder, mtimeMs);
-    this.#watcher.watchFolder(folder);
+  /** Watches first and looks then: what happens in between is told, or seen, or both. */
+  #remember({ path, depth }: RolloutFolder): void {
+    const before = stateOfFolder(path);
+    if (before === undefined) return;
+    this.#watcher.watchFolder(path, before.inode);
+    const { inode, mtimeMs } = stateOfFolder(path) ?? before;
+    this.#folders.set(path, { path, depth, inode, mtimeMs: Date.now() - mtimeMs < COARSE_MS ? null : mtimeMs });
   }
 
+  #visit(folder: RolloutFolder): void {
+    const { path, depth } = folder;
+    const known = this.#folders.get(path);
+    const now = stateOfFolder(path);
+    if (now !== undefined && known?.inode === now.inode && known.mtimeMs === now.mtimeMs) return;
+    if (now === undefined) {
+      if (known === undefined) return;
+      this.#folders.delete(path);
+      this.#watcher.unwatchFolder(path);
+    } else {
+      this.#remember(folder);
+    }
+    if (depth === 0) this.#lookInto(path);
+    else for (const child of foldersIn(folder)) if (!this.#folders.has(child.path)) this.#visit(child);
+  }
+
+  /** Finds what came and what went, by name. */
   #lookInto(folder: string): void {
-    for (const name of rolloutNamesIn(folder)) {
-      const path = join(folder, name);
-      const row = this.#rollouts.byPath(this.#home.toStored(path));
-      if (row === undefined || row.state === 'missing') this.#lookAgain(path);
+    const come = new Set(rolloutNamesIn(folder));
+    for (const path of this.#rollouts.inFolder(this.#home.toStored(folder))) {
+      if (!come.delete(basename(path))) this.#lookAgain(this.#home.fromStored(path));
     }
-    for (const row of this.#rollouts.inFolder(this.#home.toStored(folder))) {
-      this.#lookAgain(this.#home.fromStored(row.path));
-    }
+    for (const name of come) this.#lookAgain(join(folder, name));
   }
 
   #notice(path: string, known: ReturnType<RolloutTable['snapshot']>): void {
@@ -231,26 +301,74 @@ export class RolloutSync {
       return;
     }
     if (row === undefined || row.state === 'missing') return;
-    this.#rollouts.setMissing(row.id);
-    this.#threads.refresh(row.threadId);
+    const copy = this.#copyOf(row);
+    if (copy !== undefined) {
+      this.#see(copy);
+      return;
+    }
+    this.#rollouts.atomically(() => {
+      this.#rollouts.setMissing(row.id);
+      this.#threads.refresh(row.threadId);
+    });
   }
 
-  /** A file outside the home is live, and comes before one of the same rollout inside. */
-  #isAdopted(row: RolloutRow): boolean {
-    const path = this.#home.fromStored(row.path);
-    return !this.#home.isCollected(path) && stateOfRollout(path) !== undefined;
+  /** The same rollout in the other collection, where it has been moved or copied to. */
+  #copyOf(row: RolloutRow): SeenFile | undefined {
+    const name = parseRolloutFileName(basename(row.path));
+    if (name === undefined) return undefined;
+    return [this.#home.activePath(name), this.#home.archivedPath(name)]
+      .filter((path) => this.#home.toStored(path) !== row.path)
+      .map((path) => seeFile(this.#home, path))
+      .find((file) => file !== undefined);
   }
 
   #see(file: SeenFile): void {
-    const before = this.#rollouts.byRolloutId(file.rolloutId);
-    if (before !== undefined && before.path !== file.path && this.#isAdopted(before)) return;
-    // The same rollout in both collections: the active copy is the thread's.
-    if (before !== undefined && before.state !== 'missing' && file.isArchived && !before.isArchived) {
-      const other = seeFile(this.#home, this.#home.fromStored(before.path));
-      if (other !== undefined && before.path !== file.path) return;
+    this.#rollouts.atomically(() => {
+      const before = this.#rollouts.byRolloutId(file.rolloutId);
+      if (before !== undefined && this.#standsFor(before, file)) return;
+      const row = this.#rollouts.see(file);
+      const isTouched = before?.inode === file.inode && before.indexedSize === file.size && file.size > 0;
+      if (isTouched && this.#catchUp.isRewritten(row, this.#home.fromStored(row.path))) this.#rollouts.reset(row.id);
+      // Nothing is known of a new file, unless it takes the place of another one of its thread.
+      if (before !== undefined || file.rolloutId !== file.threadId) this.#threads.refresh(file.threadId);
+    });
+  }
+
+  /**
+   * True if the file that a row knows is there still, and is the thread's before another file of the same rollout:
+   * an adopted one, an active one before an archived one, one where its name says it lies before any other.
+   */
+  #standsFor(row: RolloutRow, file: SeenFile): boolean {
+    const known = this.#home.fromStored(row.path);
+    if (row.state === 'missing' || row.path === file.path || stateOfRollout(known) === undefined) return false;
+    return this.#rank(row.path) <= this.#rank(file.path);
+  }
+
+  #rank(stored: string): string {
+    const path = this.#home.fromStored(stored);
+    const name = parseRolloutFileName(basename(path));
+    if (!this.#home.isCollected(path)) return '0';
+    const isInPlace = name !== undefined && (path === this.#home.activePath(name) || this.#home.isArchived(path));
+    return `${this.#home.isArchived(path) ? '2' : '1'}${isInPlace ? '0' : '1'}${path}`;
+  }
+
+  async #inSlices<T>(things: readonly T[], look: (thing: T) => void): Promise<void> {
+    for (let start = 0; start < things.length && !this.#isStopped; start += FILES_PER_SLICE) {
+      this.#rollouts.atomically(() => {
+        for (const thing of things.slice(start, start + FILES_PER_SLICE)) look(thing);
+      });
+      await nextTurn();
     }
-    const row = this.#rollouts.see(file);
-    if (row.state === 'indexed') this.#threads.refresh(row.threadId);
+  }
+
+  /** Runs to the end, letting other work in between slices. */
+  async #sliced(work: Generator<void, CatchUpResult>): Promise<CatchUpResult> {
+    for (;;) {
+      const step = work.next();
+      if (step.done === true) return step.value;
+      await nextTurn();
+      if (this.#isStopped) work.return('done');
+    }
   }
 }
 
@@ -272,13 +390,4 @@ function seeAdopted(row: RolloutRow | undefined, path: string): SeenFile | undef
   if (row === undefined || state === undefined) return undefined;
   const { rolloutId, threadId, isArchived, nameMs } = row;
   return { rolloutId, threadId, path: row.path, isArchived, nameMs, ...state };
-}
-
-/** Runs to the end, letting other work in between slices. */
-async function sliced<T>(work: Generator<void, T>): Promise<T> {
-  for (;;) {
-    const step = work.next();
-    if (step.done === true) return step.value;
-    await nextTurn();
-  }
 }

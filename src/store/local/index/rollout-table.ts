@@ -48,6 +48,8 @@ export interface RolloutRow {
   readonly indexedSize: number;
   /** Bytes behind the last record. */
   readonly tornBytes: number;
+  /** Of the file before `indexedSize`, see `markBefore`. */
+  readonly mark: string | null;
   readonly defects: number;
   readonly firstUserOffset: number | null;
   readonly base: RolloutBase | null;
@@ -66,6 +68,10 @@ export interface RolloutBase {
 /** What indexing found in a rollout, up to `indexedSize`. */
 export interface IndexedContent {
   readonly indexedSize: number;
+  /** False while there is more to be read: a file that was unread stays so until it is read to its end. */
+  readonly isWhole: boolean;
+  /** Null for a compressed file. */
+  readonly mark: string | null;
   readonly defects: number;
   readonly tornBytes: number;
   readonly firstUserOffset: number | null;
@@ -81,6 +87,9 @@ export interface IndexCounts {
   readonly missing: number;
   readonly defects: number;
 }
+
+/** Rows whose file has more to be read: as the partial index has it, to the letter. */
+const GROWN = 'state = 1 AND (file_size > indexed_size + torn_bytes OR file_size < 0)';
 
 type FileOfRow = Pick<RolloutRow, 'inode' | 'fileSize' | 'mtimeMs' | 'compressedSize'>;
 
@@ -111,10 +120,12 @@ function isStillTrue(row: RolloutRow, file: FileState): boolean {
 
 /** Reads and writes rows of `rollouts`. */
 export class RolloutTable {
+  readonly #database: IndexDatabase;
   readonly #insert: Statement;
   readonly #see: Statement;
   readonly #reset: Statement;
   readonly #setState: Statement;
+  readonly #setFailed: Statement;
   readonly #setContent: Statement;
   readonly #setFile: Statement;
   readonly #byRollout: Statement;
@@ -122,7 +133,6 @@ export class RolloutTable {
   readonly #byPath: Statement;
   readonly #ofThread: Statement;
   readonly #inFolder: Statement;
-  readonly #outside: Statement;
   readonly #delete: Statement;
   readonly #deleteTurns: Statement;
   readonly #deleteItems: Statement;
@@ -130,9 +140,13 @@ export class RolloutTable {
   readonly #counts: Statement;
   readonly #referrers: Statement;
   readonly #nextUnread: Statement;
+  readonly #unread: Statement;
+  readonly #anyUnread: Statement;
+  readonly #anyGrown: Statement;
   readonly #grown: Statement;
 
   constructor(database: IndexDatabase) {
+    this.#database = database;
     const prepare = (sql: string): Statement => database.prepare(sql);
     this.#insert = prepare(`
       INSERT INTO rollouts (rollout_id, thread_id, path, archived, state, name_ms, inode, file_size, mtime_ms,
@@ -141,17 +155,20 @@ export class RolloutTable {
     this.#see = prepare(`
       UPDATE rollouts SET path = :path, archived = :archived, name_ms = :nameMs, inode = :inode, file_size = :size,
                           mtime_ms = :mtimeMs, compressed_size = :compressedSize,
-                          state = CASE WHEN state = 1 OR :isRead THEN 1 ELSE 0 END
+                          state = CASE WHEN state = 1 OR :isRead THEN 1 ELSE 0 END,
+                          torn_bytes = CASE WHEN :compressedSize IS NOT NULL OR (file_size = :size AND mtime_ms = :mtimeMs)
+                                       THEN torn_bytes ELSE 0 END
       WHERE id = :id`);
     this.#reset = prepare(`
-      UPDATE rollouts SET state = 0, indexed_size = 0, defects = 0, torn_bytes = 0, first_user_offset = NULL,
+      UPDATE rollouts SET state = 0, indexed_size = 0, mark = NULL, defects = 0, torn_bytes = 0, first_user_offset = NULL,
                           base_rollout_id = NULL, base_end_ordinal = NULL, base_end_offset = NULL, fold = NULL,
                           facts = NULL, problem = NULL,
                           file_size = CASE WHEN compressed_size IS NULL THEN file_size ELSE ${UNKNOWN_SIZE} END
       WHERE id = ?`);
     this.#setState = prepare('UPDATE rollouts SET state = :state, problem = :problem WHERE id = :id');
+    this.#setFailed = prepare('UPDATE rollouts SET state = 2, problem = :problem, mtime_ms = -1 WHERE id = :id');
     this.#setContent = prepare(`
-      UPDATE rollouts SET state = 1, problem = NULL, indexed_size = :indexedSize, defects = :defects,
+      UPDATE rollouts SET state = CASE WHEN :isWhole = 1 THEN 1 ELSE state END, problem = NULL, indexed_size = :indexedSize, mark = :mark, defects = :defects,
                           torn_bytes = :tornBytes, first_user_offset = :firstUserOffset,
                           base_rollout_id = :baseRolloutId, base_end_ordinal = :baseEndOrdinal,
                           base_end_offset = :baseEndOffset, fold = :fold, facts = :facts
@@ -165,23 +182,35 @@ export class RolloutTable {
     // The last revert's file is the current one: rollout ids grow with time.
     this.#ofThread = prepare('SELECT * FROM rollouts WHERE thread_id = ? AND state <> 3 ORDER BY rollout_id DESC');
     this.#inFolder = prepare(`
-      SELECT * FROM rollouts WHERE path >= :folder || '/' AND path < :folder || '0' AND state <> 3`);
-    this.#outside = prepare(`
-      SELECT * FROM rollouts WHERE NOT EXISTS (
-        SELECT 1 FROM json_each(:folders) WHERE rollouts.path >= value || '/' AND rollouts.path < value || '0')`);
+      SELECT path FROM rollouts WHERE path >= :folder || '/' AND path < :folder || '0' AND state <> 3`).pluck();
     this.#delete = prepare('DELETE FROM rollouts WHERE id = ?');
     this.#deleteTurns = prepare('DELETE FROM turns WHERE rollout = ?');
     this.#deleteItems = prepare('DELETE FROM items WHERE rollout = ?');
     this.#all = prepare('SELECT id, path, archived, state, inode, file_size, mtime_ms, compressed_size FROM rollouts');
     this.#counts = prepare('SELECT state, count(*) AS count, sum(defects) AS defects FROM rollouts GROUP BY state');
-    this.#nextUnread = prepare('SELECT * FROM rollouts WHERE state = 0 ORDER BY name_ms DESC LIMIT 1');
-    this.#grown = prepare(`
-      SELECT * FROM rollouts WHERE state = 1 AND (file_size > indexed_size + torn_bytes OR file_size < 0)`);
+    this.#nextUnread = prepare(
+      'SELECT * FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 ORDER BY name_ms DESC LIMIT 1',
+    );
+    this.#unread = prepare(
+      'SELECT id FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 ORDER BY name_ms DESC',
+    ).pluck();
+    this.#grown = prepare(`SELECT * FROM rollouts INDEXED BY rollouts_grown WHERE ${GROWN}`);
+    this.#anyUnread = prepare('SELECT 1 FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 LIMIT 1').pluck();
+    this.#anyGrown = prepare(`SELECT 1 FROM rollouts INDEXED BY rollouts_grown WHERE ${GROWN} LIMIT 1`).pluck();
     this.#referrers = prepare('SELECT * FROM rollouts WHERE base_rollout_id = ? AND state <> 3');
   }
 
-  /** Notes a file: a new row, or what is new about a known one. Returns its row and whether its content must be read anew. */
+  /** All of it happens or none, whenever the process may end. Synchronous; can be nested. */
+  atomically<T>(work: () => T): T {
+    return this.#database.transaction(work)();
+  }
+
+  /** Notes a file: a new row, or what is new about a known one. */
   see(file: SeenFile): RolloutRow {
+    return this.atomically(() => this.#seen(file));
+  }
+
+  #seen(file: SeenFile): RolloutRow {
     const params = { ...file, archived: file.isArchived ? 1 : 0 };
     const known = this.byRolloutId(file.rolloutId);
     if (known === undefined) {
@@ -202,9 +231,11 @@ export class RolloutTable {
 
   /** Forgets what was read of a file; it is read again from its start. */
   reset(id: number): void {
-    this.#deleteTurns.run(id);
-    this.#deleteItems.run(id);
-    this.#reset.run(id);
+    this.atomically(() => {
+      this.#deleteTurns.run(id);
+      this.#deleteItems.run(id);
+      this.#reset.run(id);
+    });
   }
 
   setMissing(id: number): void {
@@ -215,11 +246,17 @@ export class RolloutTable {
     this.#setState.run({ id, state: stateNumber('unreadable'), problem });
   }
 
+  /** The system would not let the file be read. Unlike what stands in a file, that can pass: it is tried again. */
+  setFailed(id: number, problem: string): void {
+    this.#setFailed.run({ id, problem });
+  }
+
   setContent(id: number, content: IndexedContent): void {
-    const { base, ...rest } = content;
+    const { base, isWhole, ...rest } = content;
     this.#setContent.run({
       id,
       ...rest,
+      isWhole: isWhole ? 1 : 0,
       baseRolloutId: base?.rolloutId ?? null,
       baseEndOrdinal: base?.endOrdinal ?? null,
       baseEndOffset: base?.endOffset ?? null,
@@ -233,9 +270,11 @@ export class RolloutTable {
   }
 
   remove(id: number): void {
-    this.#deleteTurns.run(id);
-    this.#deleteItems.run(id);
-    this.#delete.run(id);
+    this.atomically(() => {
+      this.#deleteTurns.run(id);
+      this.#deleteItems.run(id);
+      this.#delete.run(id);
+    });
   }
 
   byId(id: number): RolloutRow | undefined {
@@ -255,14 +294,9 @@ export class RolloutTable {
     return this.#ofThread.all(threadId).map((raw) => definedRow(raw));
   }
 
-  /** Files below a folder (as stored) that were there when last looked at. */
-  inFolder(folder: string): readonly RolloutRow[] {
-    return this.#inFolder.all({ folder }).map((raw) => definedRow(raw));
-  }
-
-  /** Files that lie in none of these folders (as stored). */
-  outside(folders: readonly string[]): readonly RolloutRow[] {
-    return this.#outside.all({ folders: JSON.stringify(folders) }).map((raw) => definedRow(raw));
+  /** Stored paths of files below a folder (as stored) that were there when last looked at. */
+  inFolder(folder: string): readonly string[] {
+    return this.#inFolder.all({ folder }) as string[];
   }
 
   /** Rollouts that continue the given one. */
@@ -273,6 +307,16 @@ export class RolloutTable {
   /** The newest file that nobody has read yet. */
   nextUnread(): RolloutRow | undefined {
     return rowOf(this.#nextUnread.get());
+  }
+
+  /** True if a file has not been read, or not to its end. */
+  hasUnread(): boolean {
+    return this.#anyUnread.get() === 1 || this.#anyGrown.get() === 1;
+  }
+
+  /** Row ids of all files that nobody has read yet, the newest first. */
+  unread(): readonly number[] {
+    return this.#unread.all() as number[];
   }
 
   /** Files that were read once and have more to read now. */
@@ -325,6 +369,7 @@ interface RawRow {
   readonly compressed_size: number | null;
   readonly indexed_size: number;
   readonly torn_bytes: number;
+  readonly mark: string | null;
   readonly defects: number;
   readonly first_user_offset: number | null;
   readonly base_rollout_id: string | null;
@@ -353,6 +398,7 @@ function definedRow(value: unknown): RolloutRow {
     compressedSize: raw.compressed_size,
     indexedSize: raw.indexed_size,
     tornBytes: raw.torn_bytes,
+    mark: raw.mark,
     defects: raw.defects,
     firstUserOffset: raw.first_user_offset,
     base:

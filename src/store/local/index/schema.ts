@@ -19,6 +19,7 @@ CREATE TABLE rollouts (
   mtime_ms INTEGER NOT NULL,        -- as last seen
   compressed_size INTEGER,          -- of the compressed file; null if there is a plain one
   indexed_size INTEGER NOT NULL,    -- bytes that the rows below cover
+  mark TEXT,                        -- digest of the last of those bytes
   defects INTEGER NOT NULL,         -- lines that were no records
   torn_bytes INTEGER NOT NULL,      -- bytes behind the last record
   first_user_offset INTEGER,        -- where the first user message stands
@@ -33,6 +34,7 @@ CREATE INDEX rollouts_path ON rollouts (path);
 CREATE INDEX rollouts_thread ON rollouts (thread_id, rollout_id);
 CREATE INDEX rollouts_base ON rollouts (base_rollout_id) WHERE base_rollout_id IS NOT NULL;
 CREATE INDEX rollouts_pending ON rollouts (name_ms) WHERE state = 0;
+CREATE INDEX rollouts_counts ON rollouts (defects, state);
 CREATE INDEX rollouts_grown ON rollouts (id)
   WHERE state = 1 AND (file_size > indexed_size + torn_bytes OR file_size < 0);
 
@@ -97,6 +99,8 @@ CREATE TABLE items (
   PRIMARY KEY (rollout, pos)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX items_turn ON items (rollout, turn_pos, pos);
+CREATE INDEX items_role ON items (rollout, turn_pos, role, pos) WHERE role <> 0;
+CREATE INDEX items_messages ON items (rollout, pos) WHERE role <> 0;
 CREATE INDEX items_id ON items (rollout, item_id);
 
 -- Single facts about the index itself.

@@ -12,7 +12,7 @@ import {
   type ThreadQuery,
   type ThreadSortKey,
 } from '../../../domain/thread-query.ts';
-import type { IndexDatabase } from './database.ts';
+import { storedJson, type IndexDatabase } from './database.ts';
 import type { RolloutRow, RolloutTable } from './rollout-table.ts';
 
 const SORT_COLUMNS: Readonly<Record<ThreadSortKey, string>> = {
@@ -20,6 +20,15 @@ const SORT_COLUMNS: Readonly<Record<ThreadSortKey, string>> = {
   updatedAt: 'updated_ms',
   recencyAt: 'recency_ms',
 };
+
+const SORT_INDEXES: Readonly<Record<ThreadSortKey, string>> = {
+  createdAt: 'threads_created',
+  updatedAt: 'threads_updated',
+  recencyAt: 'threads_recency',
+};
+
+/** Threads that are sorted faster than found in order among all others. */
+const FEW = 2_000;
 
 const SOURCE_BITS: Readonly<Record<SourceKind, number>> = {
   cli: 1,
@@ -59,6 +68,7 @@ export class ThreadTable {
   readonly #nameRow: Statement;
   readonly #children: Statement;
   readonly #rolloutOf: Statement;
+  readonly #countInFolders: Statement;
   /** Statements of lists by their text: there are few shapes, and preparing costs more than running. */
   readonly #lists = new Map<string, Statement>();
 
@@ -75,13 +85,20 @@ export class ThreadTable {
     this.#delete = prepare('DELETE FROM threads WHERE thread_id = ?');
     this.#nameRow = prepare('SELECT name, updated_ms FROM names WHERE thread_id = ?');
     this.#children = prepare('SELECT thread_id FROM threads WHERE parent_id = ? ORDER BY thread_id').pluck();
+    this.#countInFolders = prepare(`
+      SELECT count(*) FROM (
+        SELECT 1 FROM threads INDEXED BY threads_cwd
+        WHERE archived = :archived AND shown = 1 AND cwd IN (SELECT value FROM json_each(:cwds)) LIMIT :limit)`).pluck();
     this.#rolloutOf = prepare('SELECT rollout FROM threads WHERE thread_id = ?').pluck();
   }
 
-  /** Derives a thread's row from its current rollout and its name; removes it if there is no readable rollout. */
+  /**
+   * Derives a thread's row from its current rollout and its name. There is none if no rollout is readable, and none
+   * while the current one is unread: what an older one says of the thread may be long past.
+   */
   refresh(threadId: ThreadId): void {
-    const current = this.#rollouts.ofThread(threadId).find((row) => row.state === 'indexed');
-    const indexed = current === undefined ? undefined : this.#indexed(current);
+    const current = this.#rollouts.ofThread(threadId).find((row) => row.state !== 'unreadable');
+    const indexed = current?.state === 'indexed' ? this.#indexed(current) : undefined;
     if (indexed === undefined) {
       this.#delete.run(threadId);
       return;
@@ -143,9 +160,11 @@ export class ThreadTable {
   }
 
   #indexed(row: RolloutRow): IndexedThread | undefined {
-    const facts = row.facts === null ? null : (JSON.parse(row.facts) as ThreadFacts);
+    const facts = row.facts === null ? null : storedJson<ThreadFacts>(row.facts);
     if (facts === null || facts.header === null) return undefined;
-    const thread = storedThread(facts.header, facts, {
+    // A header that does not say when leaves it to the file's name.
+    const createdAtMs = facts.header.createdAtMs === 0 ? row.nameMs : facts.header.createdAtMs;
+    const thread = storedThread({ ...facts.header, createdAtMs }, facts, {
       path: this.#view.pathOf(row.path),
       name: this.#nameOf(row.threadId, facts),
       updatedAtMs: row.mtimeMs,
@@ -197,9 +216,18 @@ export class ThreadTable {
       params['descendants'] = JSON.stringify(this.descendantsOf(query.ancestorId));
     }
     const order = query.direction === 'asc' ? 'ASC' : 'DESC';
-    const sql = `SELECT rollout FROM threads WHERE ${where.join(' AND ')}
+    const sql = `SELECT rollout FROM threads ${this.#narrowestWay(query, params)} WHERE ${where.join(' AND ')}
                  ORDER BY ${column} ${order}, thread_id ${order} LIMIT :limit`;
     return { sql, params };
+  }
+
+  /** Which index leads to a page with the least reading: that of the order, unless a filter leaves few threads. */
+  #narrowestWay(query: ThreadQuery, params: Record<string, unknown>): string {
+    if (query.ancestorId !== undefined) return 'NOT INDEXED';
+    if (query.parentId !== undefined) return 'INDEXED BY threads_parent';
+    const { archived, cwds } = params;
+    const isFew = cwds !== undefined && this.#countInFolders.get({ archived, cwds, limit: FEW }) !== FEW;
+    return isFew ? 'INDEXED BY threads_cwd' : `INDEXED BY ${SORT_INDEXES[query.sortKey]}`;
   }
 }
 
