@@ -110,6 +110,9 @@ class Session {
 
   async #answer(line: string): Promise<void> {
     const message = parseClientMessage(line);
+    if (message.kind === 'unusable') {
+      this.#send(encodeError(message.id, errorBodyOf(invalidRequest(`Invalid request: ${message.problem}`))));
+    }
     if (message.kind !== 'request') return;
     if (this.#socket.writableLength > MAX_QUEUED_BYTES) await this.#drained();
     if (this.#ended.signal.aborted) return;

@@ -24,7 +24,7 @@ const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 export const isThreadId = (text: string): text is ThreadId => CANONICAL.test(text);
 
 /**
- * Reads a thread id as clients write it: hyphenated, 32 bare digits, braced or as a URN, any case.
+ * Reads a thread id as clients write it: hyphenated, also in braces or as a URN, or 32 bare digits; any case.
  *
  * @param noun how the protocol names the id in its refusal (`thread`, `session`, `parent thread` ...)
  * @throws invalidRequest whose text says what is wrong with the id, in the words of app-server-protocol section 4
@@ -55,7 +55,7 @@ function bareBody(text: string): string {
 /** What is wrong with a UUID, in the words clients of the protocol already know; undefined if it is fine. */
 function uuidProblem(text: string): string | undefined {
   const body = bareBody(text);
-  const offset = text.length - body.length - (text.endsWith('}') && body !== text ? 1 : 0);
+  const offset = body === text ? 0 : text.startsWith('{') ? 1 : URN.length;
   let position = offset;
   for (const character of body) {
     position += 1;
@@ -64,7 +64,8 @@ function uuidProblem(text: string): string | undefined {
     }
   }
   const groups = body.split('-');
-  if (groups.length === 1) {
+  // Only bare digits are a form of their own; braces and the prefix go with groups.
+  if (groups.length === 1 && body === text) {
     return body.length === 32
       ? undefined
       : `invalid length: expected length 32 for simple format, found ${body.length}`;

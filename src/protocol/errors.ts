@@ -1,4 +1,4 @@
-import { SkeinError, toSkeinError, type ErrorCode } from '../domain/errors.ts';
+import { errnoOf, SkeinError, type ErrorCode } from '../domain/errors.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import type { ErrorBody } from './envelope.ts';
 
@@ -33,13 +33,23 @@ const CODE_OF: Readonly<Record<ErrorCode, number>> = {
   internal: RPC_CODES.internal,
 };
 
-/** Any thrown value as clients get it. Total; the one place where errors meet the wire. No stack leaves the daemon. */
+/** What clients are told of a failure that nobody has foreseen: its own words may hold anything. */
+const UNFORESEEN = 'unexpected failure of the daemon; its log says more (skein logs)';
+
+/**
+ * Any thrown value as clients get it. Total; the one place where errors meet the wire. No stack leaves the daemon, and
+ * of errors that are not its own none of their text.
+ */
 export function errorBodyOf(thrown: unknown): ErrorBody {
   if (thrown instanceof RpcError) {
     const { code, message, data } = thrown;
     return data === undefined ? { code, message } : { code, message, data };
   }
-  const error = thrown instanceof SkeinError ? thrown : toSkeinError(thrown);
+  const errno = errnoOf(thrown);
+  const error =
+    thrown instanceof SkeinError
+      ? thrown
+      : new SkeinError('internal', UNFORESEEN, errno === undefined ? {} : { errno }, thrown);
   return { code: CODE_OF[error.code], message: error.message, data: dataOf(error) };
 }
 

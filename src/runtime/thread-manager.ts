@@ -1,12 +1,13 @@
 import { invalidRequest, notFound, toSkeinError, type SkeinError } from '../domain/errors.ts';
-import { newThreadId, type ThreadId } from '../domain/ids.ts';
+import { newThreadId, newUuid, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
-import { restoredSettings, type ThreadSettings } from '../domain/thread-settings.ts';
+import { restoredSettings, turnContextItem, type ThreadSettings } from '../domain/thread-settings.ts';
 import type { ModelClient } from '../engine/model-client.ts';
 import { guardedInit } from '../live/init-guard.ts';
 import { LiveThread } from '../live/live-thread.ts';
+import { KeyedMutex } from '../store/mutex.ts';
 import type { Durability, ThreadStore } from '../store/thread-store.ts';
 import type { CodexThread, OpenedThread } from './codex-thread.ts';
 import { endOfOpenTurn, explainForkFailure, inheritedRecords, planFork, type ForkSnapshot } from './fork.ts';
@@ -64,6 +65,8 @@ export class ThreadManager {
   readonly #now: () => number;
   readonly #registry: ThreadRegistry;
   readonly #listeners = new Set<ManagerListener>();
+  /** A thread that is being reverted is not loaded for a while: the next revert waits until it is again. */
+  readonly #reverts = new KeyedMutex<ThreadId>();
 
   constructor(options: ThreadManagerOptions) {
     this.#options = options;
@@ -151,9 +154,13 @@ export class ThreadManager {
     const opening = this.#registry.opening(threadId);
     // Nothing may wait between this look and the loading: whoever comes second must find the first.
     const running = opening === undefined ? this.find(threadId) : await opening;
+    if (running?.isEphemeral === true) throw notFound(`no rollout found for thread id ${threadId}`);
     if (running !== undefined) {
-      if (path !== undefined && running.described.path !== path) {
-        throw invalidRequest(`thread ${threadId} is already running with a different rollout path`);
+      const active = running.described.path;
+      if (path !== undefined && active !== path) {
+        throw invalidRequest(
+          `cannot resume running thread ${threadId} with stale path: requested \`${path}\`, active \`${active}\``,
+        );
       }
       return running;
     }
@@ -161,6 +168,16 @@ export class ThreadManager {
     return this.#resumeCold(threadId, path, (stored) =>
       overriddenSettings(restoredSettings(stored, defaults.settings), params.overrides, defaults),
     );
+  }
+
+  /**
+   * A thread that can be forked, as it is.
+   * @throws notFound, for ephemeral ones too; invalidRequest if it is archived
+   */
+  async readForkSource(threadId: ThreadId): Promise<StoredThread> {
+    const source = this.find(threadId);
+    if (source?.isEphemeral === true) throw notFound(`no rollout found for thread id ${threadId}`);
+    return source === undefined || source.isStored ? this.#unarchived(threadId) : source.described;
   }
 
   /** A new thread that begins with what another one has, loaded. */
@@ -179,12 +196,15 @@ export class ThreadManager {
       if (params.isEphemeral) {
         const described = describePlanned(header, null, settings, createdAtMs);
         const inherited = inheritedRecords(() => store.loadHistory(sourceId), historyMode, plan);
-        return { live: null, thread: { ...described, forkedFromId: sourceId, preview: source.preview }, inherited };
+        const { preview, name } = source;
+        return { live: null, thread: { ...described, forkedFromId: sourceId, preview, name }, inherited };
       }
       const { live, stored } = await LiveThread.fork(store, { ...fork, boundary: plan.boundary }, this.#now);
       const finish = async (): Promise<OpenedThread> => {
         const closing = plan.endsOpenTurn ? await endOfOpenTurn(store, stored, plan.lastTurn) : [];
-        if (closing.length > 0) await live.append(closing, { durability: 'power', onFailure: 'withdraw' });
+        // How it is run stands in records, too: those of its source do not speak of a fork that refers to them.
+        const records = [...closing, turnContextItem(newUuid(), settings)];
+        await live.append(records, { durability: 'power', onFailure: 'withdraw' });
         return { live, thread: stored };
       };
       return guardedInit(live, finish, signal).catch(async (error: unknown) => {
@@ -198,7 +218,14 @@ export class ThreadManager {
       .catch((error: unknown) => {
         throw explainForkFailure(error, source, params.snapshot);
       });
-    await answer(thread);
+    try {
+      await answer(thread);
+    } catch (error) {
+      // Nobody was told of it: a refusal must leave nothing behind.
+      await this.#registry.close(threadId, 'a fork that cannot be shown').catch(() => {});
+      if (!params.isEphemeral) await store.deleteThreads([threadId]).catch(() => {});
+      throw error;
+    }
     this.#tell(threadId, { type: 'threadStarted', thread: thread.described });
     return thread;
   }
@@ -282,15 +309,25 @@ export class ThreadManager {
    * Takes a loaded, paginated thread back to before a turn; a running turn is interrupted. Whatever happens, the
    * thread is loaded again when this ends, with its settings.
    */
-  async revertThread(
+  revertThread(
     threadId: ThreadId,
     beforeTurnId: string,
     cause: string,
     answer: Answer<CodexThread> = noAnswer,
   ): Promise<CodexThread> {
+    return this.#reverts.run(threadId, () => this.#revert(threadId, beforeTurnId, cause, answer));
+  }
+
+  async #revert(
+    threadId: ThreadId,
+    beforeTurnId: string,
+    cause: string,
+    answer: Answer<CodexThread>,
+  ): Promise<CodexThread> {
     const thread = this.get(threadId);
     const { historyMode } = thread.described;
-    if (thread.isEphemeral || historyMode === 'legacy') {
+    if (thread.isEphemeral) throw invalidRequest('ephemeral threads do not support thread/revert');
+    if (historyMode === 'legacy') {
       throw invalidRequest('thread/revert only supports paginated threads');
     }
     if (!thread.isStored) throw invalidRequest(`turn not found: ${beforeTurnId}`);
@@ -349,9 +386,8 @@ export class ThreadManager {
 
   async #forkSource(sourceId: ThreadId): Promise<StoredThread> {
     const source = this.find(sourceId);
-    if (source?.isEphemeral === true) throw notFound(`no rollout found for thread id ${sourceId}`);
-    if (source !== undefined && !source.isStored) await source.persist('fork');
-    return this.#unarchived(sourceId);
+    if (source !== undefined && !source.isEphemeral && !source.isStored) await source.persist('fork');
+    return this.readForkSource(sourceId);
   }
 
   #tell(threadId: ThreadId, event: Parameters<ManagerListener>[1]): void {

@@ -1,4 +1,4 @@
-import { isAbsolute, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { invalidRequest } from '../domain/errors.ts';
 import type { ThreadId } from '../domain/ids.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
@@ -63,7 +63,7 @@ export function overriddenSettings(
     ...rest,
     modelProvider: modelProvider ?? base.modelProvider,
     reasoningEffort: reasoningEffort ?? base.reasoningEffort,
-    cwd: cwd === undefined ? base.cwd : isAbsolute(cwd) ? cwd : resolve(defaults.settings.cwd, cwd),
+    cwd: cwd === undefined ? base.cwd : resolve(defaults.settings.cwd, cwd),
     sandboxPolicy: sandbox === undefined ? base.sandboxPolicy : sandboxPolicyOf(sandbox),
   };
 }

@@ -77,9 +77,11 @@ export class Connection {
     this.#pendingRequests += 1;
   }
 
+  /** @throws if the answer is more than a text can hold; it is not given then */
   answer(id: RequestId, result: unknown): void {
+    const text = encodeResult(id, result);
     this.#pendingRequests -= 1;
-    this.#outbound.push({ kind: 'must', text: encodeResult(id, result) });
+    this.#outbound.push({ kind: 'must', text });
   }
 
   refuse(id: RequestId, error: ErrorBody): void {

@@ -1,10 +1,11 @@
 import { messageOf, SkeinError } from '../domain/errors.ts';
-import { isJsonObject, type JsonValue } from '../domain/json.ts';
+import type { JsonValue } from '../domain/json.ts';
 import { errorBodyOf, RPC_CODES, RpcError } from '../protocol/errors.ts';
 import { parseClientMessage, type RequestId } from '../protocol/envelope.ts';
 import { parseParams } from '../protocol/params/serde.ts';
 import { initialize } from '../protocol/params/thread-params.ts';
-import type { ClientIdentity, Connection } from './connection.ts';
+import type { Connection } from './connection.ts';
+import { assertAllowed } from './experimental.ts';
 import { lifecycleMethods } from './handlers/lifecycle-methods.ts';
 import { metadataMethods } from './handlers/metadata-methods.ts';
 import { readingMethods } from './handlers/reading-methods.ts';
@@ -20,6 +21,9 @@ const METHODS: Readonly<Record<string, Method>> = {
 
 /** Requests of one connection that may be under way at once; more are refused, none is lost without an answer. */
 const MAX_PENDING_REQUESTS = 256;
+
+/** Names of clients are recorded as originators, and sent along to models by products that read the same threads. */
+const NO_HEADER_VALUE = /[^\t\P{Cc}]|\x7f/u;
 
 /** What the dispatcher tells whoever keeps the log. */
 export interface DispatchLog {
@@ -43,6 +47,11 @@ export class Dispatcher {
   /** Takes a text frame. Never throws. */
   dispatch(connection: Connection, frame: string): void {
     const message = parseClientMessage(frame);
+    if (message.kind === 'unusable') {
+      connection.beginRequest();
+      connection.refuse(message.id, { code: RPC_CODES.invalidRequest, message: `Invalid request: ${message.problem}` });
+      return;
+    }
     // Notifications of clients say nothing that is needed; answers to our requests come with tools and approvals.
     if (message.kind !== 'request') return;
     connection.beginRequest();
@@ -53,8 +62,9 @@ export class Dispatcher {
     let isAnswered = false;
     const answer = (result: object): void => {
       if (isAnswered) return;
-      isAnswered = true;
+      // First: an answer that cannot be made is none, and a refusal goes out instead.
       connection.answer(id, result);
+      isAnswered = true;
     };
     try {
       if (connection.pendingRequests > MAX_PENDING_REQUESTS) {
@@ -82,18 +92,25 @@ export class Dispatcher {
     }
     const known = Object.hasOwn(METHODS, method) ? METHODS[method] : undefined;
     if (known === undefined) throw unknownMethod(method);
+    const parsed = parseParams(known.params, params);
     const { phase } = connection;
     if (phase.phase === 'new') throw new RpcError(RPC_CODES.invalidRequest, 'Not initialized');
     const { client } = phase;
-    assertAllowed(method, known, params, client);
+    assertAllowed(method, known.experimental, params, client);
     const request: Request = { connection, client, cause: `${method} of ${connection.id} (${client.name})`, answer };
-    await known.handle(parseParams(known.params, params), request, this.#services);
+    await known.handle(parsed, request, this.#services);
   }
 
   #initialize(connection: Connection, params: JsonValue | undefined, answer: Request['answer']): void {
     const { clientInfo, capabilities } = parseParams(initialize, params);
     if (connection.phase.phase === 'initialized') {
       throw new RpcError(RPC_CODES.invalidRequest, 'Already initialized');
+    }
+    if (NO_HEADER_VALUE.test(clientInfo.name)) {
+      throw new RpcError(
+        RPC_CODES.invalidRequest,
+        `Invalid clientInfo.name: '${clientInfo.name}'. Must be a valid HTTP header value.`,
+      );
     }
     connection.initialize({
       name: clientInfo.name,
@@ -133,16 +150,4 @@ function unknownMethod(method: string): RpcError {
     RPC_CODES.invalidRequest,
     `Invalid request: unknown variant \`${method}\`, expected one of ${known}`,
   );
-}
-
-/** @throws RpcError for what only the experimental protocol has */
-function assertAllowed(method: string, { experimental }: Method, params: unknown, client: ClientIdentity): void {
-  if (client.isExperimental || experimental === 'no') return;
-  const refuse = (what: string): RpcError =>
-    new RpcError(RPC_CODES.invalidRequest, `${what} requires experimentalApi capability`);
-  if (experimental === 'method') throw refuse(method);
-  const given = isJsonObject(params) ? params : {};
-  const names: readonly string[] = experimental;
-  const used = names.find((name) => given[name] !== undefined && given[name] !== null);
-  if (used !== undefined) throw refuse(`${method}.${used}`);
 }

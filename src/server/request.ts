@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { ThreadManager } from '../runtime/thread-manager.ts';
 import type { ClientIdentity, Connection } from './connection.ts';
+import type { Experimental } from './experimental.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 /** What handlers work with. */
@@ -31,18 +32,10 @@ export interface Request {
   answer(result: object): void;
 }
 
-/** What a method needs from a connection that has not asked for the experimental protocol. */
-export type Experimental<P> =
-  | 'no'
-  /** The whole method. */
-  | 'method'
-  /** These parameters. */
-  | readonly (keyof P & string)[];
-
 /** A method: its parameters, validated before it runs, and what it does. It answers by `request.answer`. */
 export interface Method<S extends z.ZodType = z.ZodType> {
   readonly params: S;
-  readonly experimental: Experimental<z.infer<S>>;
+  readonly experimental: Experimental;
   readonly handle: (params: z.infer<S>, request: Request, services: Services) => Promise<void> | void;
 }
 
@@ -50,5 +43,5 @@ export interface Method<S extends z.ZodType = z.ZodType> {
 export const method = <S extends z.ZodType>(
   params: S,
   handle: Method<S>['handle'],
-  experimental: Experimental<z.infer<S>> = 'no',
-): Method => ({ params, handle: handle as Method['handle'], experimental: experimental as Method['experimental'] });
+  experimental: Experimental = 'no',
+): Method => ({ params, handle: handle as Method['handle'], experimental });

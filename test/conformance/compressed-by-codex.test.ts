@@ -27,7 +27,7 @@ async function compressWithCodex(
 ): Promise<void> {
   const old = new Date(Date.now() - 9 * DAY_MS);
   for (const path of rolloutsOf(home)) utimesSync(path, old, old);
-  const codex = await startCodex(home, model, ['features.local_thread_store_compression = true']);
+  const codex = await startCodex(home, model, { settings: ['features.local_thread_store_compression = true'] });
   await expect.poll(() => expected.filter((path) => existsSync(path)), { timeout: 20_000 }).toEqual([]);
   await codex.stop();
 }

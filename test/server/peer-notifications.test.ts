@@ -35,7 +35,7 @@ function bothPlayed(): Promise<readonly [Played, Played]> {
 async function playedToCodex(): Promise<Played> {
   const gate = new ModelGate();
   const model = await startScriptedModel(scriptOf(gate));
-  const codex = await startCodex(tempFolder(), model, ['thread_unload_delay_secs = 1']);
+  const codex = await startCodex(tempFolder(), model, { settings: ['thread_unload_delay_secs = 1'] });
   return playSession((options) => codex.connect(options), gate);
 }
 

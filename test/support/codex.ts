@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { start, type Running } from './process.ts';
+import { onTestFinished } from 'vitest';
+import { start, type Running, type WhenDone } from './process.ts';
 import { connected } from './daemon.ts';
 import type { RpcClient, RpcClientOptions } from './rpc-client.ts';
 import type { ScriptedModel } from './responses-api.ts';
@@ -9,22 +10,31 @@ import type { ScriptedModel } from './responses-api.ts';
 /** Provider id that the Codex of a test knows. */
 export const PROVIDER = 'scripted';
 
+/** Model that it asks. */
+export const MODEL = 'scripted-model';
+
 export interface RunningCodex extends Running {
   readonly url: string;
   connect(options?: RpcClientOptions): Promise<RpcClient>;
 }
 
-/** Runs the app-server of the real Codex on a home, offline, against a scripted model. @param settings lines of TOML */
+export interface CodexOptions {
+  /** Lines of TOML. */
+  readonly settings?: readonly string[];
+  readonly whenDone?: WhenDone;
+}
+
+/** Runs the app-server of the real Codex on a home, offline, against a scripted model. */
 export async function startCodex(
   home: string,
   model: ScriptedModel,
-  settings: readonly string[] = [],
+  { settings = [], whenDone = onTestFinished }: CodexOptions = {},
 ): Promise<RunningCodex> {
   mkdirSync(home, { recursive: true });
   writeFileSync(
     join(home, 'config.toml'),
     [
-      'model = "scripted-model"',
+      `model = "${MODEL}"`,
       `model_provider = "${PROVIDER}"`,
       ...settings,
       `[model_providers.${PROVIDER}]`,
@@ -34,16 +44,18 @@ export async function startCodex(
       '',
     ].join('\n'),
   );
-  const running = start(codexBinary(), ['app-server', '--listen', 'ws://127.0.0.1:0'], {
-    env: { PATH: process.env['PATH'], HOME: join(home, 'user'), CODEX_HOME: home },
-    cwd: home,
-  });
+  const running = start(
+    codexBinary(),
+    ['app-server', '--listen', 'ws://127.0.0.1:0'],
+    { env: { PATH: process.env['PATH'], HOME: join(home, 'user'), CODEX_HOME: home }, cwd: home },
+    whenDone,
+  );
   const [url] = await running.said(/ws:\/\/[0-9.]+:[1-9][0-9]*/);
   return { ...running, url, connect: (options) => connected(url, options) };
 }
 
 /** The executable itself: its Node wrapper would be one process more to end. */
-function codexBinary(): string {
+export function codexBinary(): string {
   const require = createRequire(import.meta.url);
   const wrapper = createRequire(require.resolve('@openai/codex/package.json'));
   const { platform, arch } = process;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { DaemonInfo } from '../../src/domain/daemon-files.ts';
-import { start, type Running } from './process.ts';
+import { start, type Running, type WhenDone } from './process.ts';
 import { RpcClient, type RpcClientOptions } from './rpc-client.ts';
 
 /** The `skein` command as users run it. */
@@ -16,8 +16,12 @@ export interface RunningDaemon extends Running {
 }
 
 /** Runs a daemon on a home until the test ends. */
-export async function startDaemon(home: string, args: readonly string[] = []): Promise<RunningDaemon> {
-  const running = start(process.execPath, [SKEIN, 'run', '--json', '--home', home, ...args]);
+export async function startDaemon(
+  home: string,
+  args: readonly string[] = [],
+  whenDone: WhenDone = onTestFinished,
+): Promise<RunningDaemon> {
+  const running = start(process.execPath, [SKEIN, 'run', '--json', '--home', home, ...args], {}, whenDone);
   const [line] = await running.said(/^\{.*\}\n/m);
   const info = JSON.parse(line) as DaemonInfo;
   return {

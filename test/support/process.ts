@@ -14,7 +14,15 @@ export interface Running {
   readonly exited: Promise<number | NodeJS.Signals | null>;
 }
 
-export function start(command: string, args: readonly string[], options: SpawnOptions = {}): Running {
+/** Says what is to be done at an end: of the test, unless someone shares what is started among several. */
+export type WhenDone = (cleanUp: () => void | Promise<void>) => void;
+
+export function start(
+  command: string,
+  args: readonly string[],
+  options: SpawnOptions = {},
+  whenDone: WhenDone = onTestFinished,
+): Running {
   const child = spawn(command, [...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options });
   let text = '';
   const listeners = new Set<() => void>();
@@ -25,7 +33,7 @@ export function start(command: string, args: readonly string[], options: SpawnOp
   child.stdout?.on('data', hear);
   child.stderr?.on('data', hear);
   const exited = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals | null);
-  onTestFinished(async () => {
+  whenDone(async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
     await exited;
   });

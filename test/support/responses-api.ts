@@ -1,12 +1,13 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
+import type { WhenDone } from './process.ts';
 
 /** An answer that stands still after its first word until it may go on, or a refusal. */
 export type SlowAnswer = { readonly text: string; readonly mayGoOn: Promise<void> } | { readonly refusal: string };
 
-/** What a scripted model answers a request with. */
-export type Script = (lastUserText: string) => string | SlowAnswer;
+/** What a scripted model answers a request with; undefined: it never does. */
+export type Script = (lastUserText: string) => string | SlowAnswer | undefined;
 
 /** A model endpoint on loopback that speaks as much of the Responses API as a client needs for plain answers. */
 export interface ScriptedModel {
@@ -17,7 +18,10 @@ export interface ScriptedModel {
 }
 
 /** Serves answers until the test ends: one streamed message for each request. */
-export async function startScriptedModel(script: Script = (text) => `you said: ${text}`): Promise<ScriptedModel> {
+export async function startScriptedModel(
+  script: Script = (text) => `you said: ${text}`,
+  whenDone: WhenDone = onTestFinished,
+): Promise<ScriptedModel> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -29,11 +33,12 @@ export async function startScriptedModel(script: Script = (text) => `you said: $
       }
       const text = lastUserText(JSON.parse(Buffer.concat(chunks).toString('utf8')));
       asked.push(text);
-      void stream(response, asked.length, script(text));
+      const answer = script(text);
+      if (answer !== undefined) void stream(response, asked.length, answer);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(async () => {
+  whenDone(async () => {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   });

@@ -90,15 +90,18 @@ export class RpcClient {
 
   /** @throws RpcRefusal */
   async call(method: string, params?: unknown): Promise<Json> {
+    const { error, result } = await this.answer(method, params);
+    if (error !== undefined) throw new RpcRefusal(method, error);
+    return result;
+  }
+
+  /** The answer to a call, good or bad, as it came. */
+  async answer(method: string, params?: unknown): Promise<Json> {
     this.#lastId += 1;
     const id = this.#lastId;
+    const from = this.frames.length;
     this.send({ id, method, ...(params === undefined ? {} : { params }) });
-    const answer = await this.frame(
-      `the answer to ${method}`,
-      (frame) => frame.id === id && frame.method === undefined,
-    );
-    if (answer.error !== undefined) throw new RpcRefusal(method, answer.error);
-    return answer.result;
+    return this.frame(`the answer to ${method}`, (frame) => frame.id === id && frame.method === undefined, from);
   }
 
   /** The error that a call is refused with. */
@@ -114,7 +117,16 @@ export class RpcClient {
 
   /** The first frame that fits, whether it came already or comes yet. */
   async frame(what: string, fits: (frame: Json) => boolean, from = 0): Promise<Json> {
-    const find = (): Json => this.frames.slice(from).find(fits);
+    // Each frame is looked at once, however many there are.
+    let next = from;
+    const find = (): Json => {
+      while (next < this.frames.length) {
+        const frame = this.frames[next];
+        next += 1;
+        if (fits(frame)) return frame;
+      }
+      return undefined;
+    };
     const found = find();
     if (found !== undefined) return found;
     return new Promise((resolve, reject) => {

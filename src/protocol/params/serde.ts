@@ -1,15 +1,20 @@
+import { isAbsolute } from 'node:path';
 import { z } from 'zod';
-import { isJsonObject, type JsonObject } from '../../domain/json.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../../domain/json.ts';
 import { RPC_CODES, RpcError } from '../errors.ts';
 
 /**
  * Schemas whose refusals read as clients of the protocol know them (app-server-protocol section 4): one sentence about
- * the first thing that is wrong. The texts are serde's; these helpers say what was expected in its terms.
+ * the first thing that is wrong, in the order of the text. The texts are serde's; these helpers say what was expected
+ * in its terms.
  */
 
 /** Marks of expectations inside zod messages; never shown. */
 const EXPECTED = 'expected:';
 const VERBATIM = 'verbatim:';
+
+/** What a refinement says of what it does not let through. */
+export const verbatim = (sentence: string): string => `${VERBATIM}${sentence}`;
 
 /** An object of a named type; members that it does not know are ignored. */
 export const struct = <S extends z.ZodRawShape>(name: string, shape: S): z.ZodObject<S> =>
@@ -17,40 +22,92 @@ export const struct = <S extends z.ZodRawShape>(name: string, shape: S): z.ZodOb
 
 export const text = (): z.ZodString => z.string({ error: `${EXPECTED}a string` });
 
+/** Not empty, or the sentence says so. */
+export const nonEmptyText = (sentence: string): z.ZodString => text().min(1, { error: `${VERBATIM}${sentence}` });
+
 export const flag = (): z.ZodBoolean => z.boolean({ error: `${EXPECTED}a boolean` });
 
-export const u32 = (): z.ZodInt =>
+const NUL = '\0';
+
+/** A path, absolute or not. */
+export const pathText = (): z.ZodType<string> =>
+  readBy((value) => {
+    if (typeof value !== 'string') return wrongType(value, 'path string');
+    return value.includes(NUL) ? new Wrong('invalid value: a path cannot hold a NUL character') : value;
+  });
+
+export const absolutePath = (): z.ZodType<string> =>
+  pathText().refine(isAbsolute, {
+    error: ({ input }) => `${VERBATIM}invalid value: ${named(input)}, expected an absolute path`,
+  });
+
+/** Any JSON value: what was parsed is nothing else. */
+export const json = (): z.ZodType<JsonValue> => z.unknown() as unknown as z.ZodType<JsonValue>;
+
+const integer = (name: string, max: number): z.ZodInt =>
   z
-    .int({ error: `${EXPECTED}u32` })
-    .min(0, { error: `${EXPECTED}u32` })
-    .max(0xffff_ffff, { error: `${EXPECTED}u32` });
+    .int({ error: `${EXPECTED}${name}` })
+    .min(0, { error: `${EXPECTED}${name}` })
+    .max(max, { error: `${EXPECTED}${name}` });
 
-export const list = <T extends z.ZodType>(element: T): z.ZodArray<T> =>
-  z.array(element, { error: `${EXPECTED}a sequence` });
+export const u32 = (): z.ZodInt => integer('u32', 0xffff_ffff);
 
-export const map = <T extends z.ZodType>(value: T): z.ZodRecord<z.ZodString, T> =>
-  z.record(z.string(), value, { error: `${EXPECTED}a map` });
+export const usize = (): z.ZodInt => integer('usize', Number.MAX_SAFE_INTEGER);
 
-export const choice = <const T extends readonly [string, ...string[]]>(values: T): z.ZodEnum<{ [K in T[number]]: K }> =>
-  z.enum(values, { error: `${EXPECTED}string or map` });
+/** Stops at the first element that is wrong: a frame can hold millions of them. */
+export const list = <T extends z.ZodType>(element: T): z.ZodType<z.output<T>[]> =>
+  z.unknown().transform((value, context) => {
+    if (!Array.isArray(value)) return fail(context, wrongType(value, 'a sequence'), value);
+    const elements: z.output<T>[] = [];
+    for (const [index, raw] of value.entries()) {
+      const result = element.safeParse(raw);
+      if (!result.success) return passOn(context, result.error, index, raw);
+      elements.push(result.data);
+    }
+    return elements;
+  });
 
-/** One of some words, of which one stands for an object with that word as its only member. */
+/** An object of any member names. Stops at the first member that is wrong. */
+export const map = <T extends z.ZodType>(member: T): z.ZodType<{ readonly [key: string]: z.output<T> }> =>
+  z.unknown().transform((value, context) => {
+    if (!isJsonObject(value)) return fail(context, wrongType(value, 'a map'), value);
+    const members: [string, z.output<T>][] = [];
+    for (const [key, raw] of Object.entries(value)) {
+      const result = member.safeParse(raw);
+      if (!result.success) return passOn(context, result.error, key, raw);
+      members.push([key, result.data]);
+    }
+    return Object.fromEntries(members);
+  });
+
+/** One of some words. */
+export const choice = <const T extends readonly [string, ...string[]]>(words: T): z.ZodType<T[number]> =>
+  readBy((value) => word(value, words));
+
+/** One of some words, of which one stands for an object: it is then the only member of one. */
 export const wordOrMap = <const W extends readonly [string, ...string[]], const T extends W[number]>(
   words: W,
   tag: T,
+  shape: z.ZodType<JsonObject>,
 ): z.ZodType<Exclude<W[number], T> | { readonly [K in T]: JsonObject }> =>
   z.unknown().transform((value, context) => {
-    if (typeof value === 'string' && value !== tag && words.includes(value)) return value as Exclude<W[number], T>;
-    if (isJsonObject(value) && isJsonObject(value[tag]))
-      return { [tag]: value[tag] } as { readonly [K in T]: JsonObject };
-    context.issues.push({
-      code: 'invalid_value',
-      values: [...words],
-      input: value,
-      message: `${EXPECTED}string or map`,
-    });
-    return z.NEVER;
+    type Result = Exclude<W[number], T> | { readonly [K in T]: JsonObject };
+    const found = word(value, words);
+    if (found instanceof Wrong && !(isJsonObject(value) && isOnlyMember(value, tag))) {
+      return fail(context, found, value);
+    }
+    if (!isJsonObject(value)) {
+      if (found !== tag) return found as Result;
+      return fail(context, new Wrong('invalid type: unit variant, expected struct variant'), value);
+    }
+    if (!isOnlyMember(value, tag)) return found as Result;
+    if (!isJsonObject(value[tag])) return fail(context, wrongType(value[tag], 'struct variant'), value);
+    const result = shape.safeParse(value[tag]);
+    return result.success ? ({ [tag]: result.data } as Result) : passOn(context, result.error, tag, value[tag]);
   });
+
+const isOnlyMember = (object: JsonObject, key: string): boolean =>
+  Object.keys(object).length === 1 && Object.hasOwn(object, key);
 
 /** One of several shapes without a mark that tells them apart. */
 export const untagged = <const T extends readonly [z.ZodType, ...z.ZodType[]]>(
@@ -65,6 +122,22 @@ export const tagged = <const T extends readonly [z.ZodObject, ...z.ZodObject[]]>
 ): z.ZodDiscriminatedUnion<T> =>
   z.discriminatedUnion('type', shapes, { error: `${EXPECTED}internally tagged enum ${name}` });
 
+/** An object told apart by `type`, of which only some kinds are known well enough to be checked. */
+export const openTagged = (name: string, kinds: Readonly<Record<string, z.ZodType>>): z.ZodType<JsonObject> =>
+  z.unknown().transform((value, context) => {
+    if (!isJsonObject(value)) return fail(context, wrongType(value, `internally tagged enum ${name}`), value);
+    const type = value['type'];
+    if (type === undefined) return fail(context, new Wrong('missing field `type`'), value);
+    if (typeof type !== 'string') {
+      const kind = typeof type === 'number' ? 'number' : named(type);
+      return fail(context, new Wrong(`invalid type: ${kind}, expected variant identifier`), value);
+    }
+    const kind = Object.hasOwn(kinds, type) ? kinds[type] : undefined;
+    const result = kind?.safeParse(value);
+    if (result?.success !== false) return value;
+    return fail(context, new Wrong(sentenceOf(result.error, value)), value);
+  });
+
 /**
  * The parameters of a request, validated once, here.
  * @throws RpcError -32600 that says what is wrong with them
@@ -73,19 +146,46 @@ export function parseParams<S extends z.ZodType>(schema: S, params: unknown): z.
   if (params === undefined || params === null) throw invalid('missing field `params`');
   const result = schema.safeParse(params);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw invalid(issue === undefined ? 'invalid params' : describe(issue, params));
+  throw invalid(sentenceOf(result.error, params));
 }
 
 const invalid = (what: string): RpcError => new RpcError(RPC_CODES.invalidRequest, `Invalid request: ${what}`);
 
+/** What is wrong with a value, in one sentence: the first thing in the order of its text; what is missing comes last. */
+export function sentenceOf({ issues }: z.ZodError, value: unknown): string {
+  const [first, ...others] = issues;
+  if (first === undefined) return 'invalid params';
+  const issue = others.reduce((best, other) => (comesBefore(other.path, best.path, value) ? other : best), first);
+  return describe(issue, value);
+}
+
+function comesBefore(path: readonly PropertyKey[], other: readonly PropertyKey[], root: unknown): boolean {
+  let holder: unknown = root;
+  for (const [index, key] of path.entries()) {
+    const otherKey = other[index];
+    if (otherKey === undefined) return false;
+    if (key !== otherKey) return rankOf(key, holder) < rankOf(otherKey, holder);
+    holder = memberOf(holder, key);
+  }
+  return false;
+}
+
+function rankOf(key: PropertyKey, holder: unknown): number {
+  if (typeof key === 'number') return key;
+  const position = isJsonObject(holder) ? Object.keys(holder).indexOf(String(key)) : -1;
+  return position === -1 ? Infinity : position;
+}
+
+const memberOf = (holder: unknown, key: PropertyKey): unknown =>
+  typeof holder === 'object' && holder !== null && Object.hasOwn(holder, key)
+    ? (holder as { readonly [key: PropertyKey]: unknown })[key]
+    : undefined;
+
 function describe(issue: z.core.$ZodIssue, params: unknown): string {
-  if (issue.message.startsWith(VERBATIM)) return issue.message.slice(VERBATIM.length);
   const { value, isMissing, field } = at(params, issue.path);
   if (isMissing) return `missing field \`${field}\``;
+  if (issue.message.startsWith(VERBATIM)) return issue.message.slice(VERBATIM.length);
   const expected = issue.message.startsWith(EXPECTED) ? issue.message.slice(EXPECTED.length) : issue.message;
-  if (issue.code === 'invalid_value' && typeof value === 'string')
-    return unknownVariant(value, issue.values.map(String));
   if (issue.code === 'invalid_union' && typeof value === 'string') return unknownVariant(value, tagsOf(issue));
   const isOutOfRange = issue.code === 'too_small' || issue.code === 'too_big';
   return `invalid ${isOutOfRange ? 'value' : 'type'}: ${named(value)}, expected ${expected}`;
@@ -109,11 +209,55 @@ function at(
   let value: unknown = root;
   let isMissing = false;
   for (const key of path) {
-    const holder = value as { readonly [key: PropertyKey]: unknown } | null | undefined;
-    isMissing = holder === null || holder === undefined || !Object.hasOwn(holder, key);
-    value = isMissing ? undefined : holder?.[key];
+    isMissing = typeof value !== 'object' || value === null || !Object.hasOwn(value, key);
+    value = memberOf(value, key);
   }
   return { value, isMissing, field: String(path.at(-1) ?? '') };
+}
+
+/** Why a value is not what it should be. */
+class Wrong {
+  readonly sentence: string;
+
+  constructor(sentence: string) {
+    this.sentence = sentence;
+  }
+}
+
+const wrongType = (value: unknown, expected: string): Wrong =>
+  new Wrong(`invalid type: ${named(value)}, expected ${expected}`);
+
+/** A word of a list. JSON has a second spelling for it that serde reads, too: a map of the word to null. */
+function word<const T extends readonly string[]>(value: unknown, words: T): T[number] | Wrong {
+  if (typeof value === 'string') return words.includes(value) ? value : new Wrong(unknownVariant(value, words));
+  if (!isJsonObject(value)) return wrongType(value, 'string or map');
+  const [only, ...others] = Object.keys(value);
+  if (only === undefined || others.length > 0) return new Wrong('invalid value: map, expected map with a single key');
+  if (!words.includes(only)) return new Wrong(unknownVariant(only, words));
+  return value[only] === null ? only : wrongType(value[only], 'unit');
+}
+
+/** A value read by hand. */
+const readBy = <T>(read: (value: unknown) => T | Wrong): z.ZodType<T> =>
+  z.unknown().transform((value, context) => {
+    const result = read(value);
+    return result instanceof Wrong ? fail(context, result, value) : result;
+  });
+
+type Context = z.core.ParsePayload;
+
+function fail({ issues }: Context, { sentence }: Wrong, input: unknown): never {
+  issues.push({ code: 'custom', input, message: `${VERBATIM}${sentence}` });
+  return z.NEVER;
+}
+
+/** What is wrong inside an element is wrong there. */
+function passOn({ issues }: Context, error: z.ZodError, key: PropertyKey, input: unknown): never {
+  for (const issue of error.issues) {
+    // Made whole already; it only moves.
+    issues.push({ ...issue, input, path: [key, ...issue.path] } as z.core.$ZodRawIssue);
+  }
+  return z.NEVER;
 }
 
 /** A JSON value in a sentence: integer `5`, string "x", a map. */

@@ -1,19 +1,54 @@
 import { z } from 'zod';
-import { choice, flag, list, map, struct, text, u32, untagged, wordOrMap } from './serde.ts';
+import {
+  absolutePath,
+  choice,
+  flag,
+  json,
+  list,
+  map,
+  nonEmptyText,
+  pathText,
+  struct,
+  tagged,
+  text,
+  u32,
+  untagged,
+  wordOrMap,
+} from './serde.ts';
+import { responseItem } from './response-item.ts';
 import { userInputs } from './user-input.ts';
 
 /**
  * Parameters of the thread and turn methods (app-server-protocol; names and shapes as the peer's schema has them).
- * Members that Skein does not act on yet are accepted and ignored, as the protocol wants.
+ * Members that Skein does not act on yet are accepted and ignored, as the protocol wants, if they are what they should be.
  */
-
-const json = z.json();
 
 const direction = choice(['asc', 'desc']);
 const itemsView = choice(['notLoaded', 'summary', 'full']);
-const approvalPolicy = wordOrMap(['untrusted', 'on-request', 'granular', 'never'], 'granular');
+const approvalPolicy = wordOrMap(
+  ['untrusted', 'on-request', 'granular', 'never'],
+  'granular',
+  struct('Granular', {
+    sandbox_approval: flag(),
+    rules: flag(),
+    skill_approval: flag().optional(),
+    request_permissions: flag().optional(),
+    mcp_elicitations: flag(),
+  }),
+);
+const approvalsReviewer = choice(['user', 'auto_review', 'guardian_subagent']);
 const sandboxMode = choice(['read-only', 'workspace-write', 'danger-full-access']);
 const historyMode = choice(['legacy', 'paginated']);
+const personality = choice(['none', 'friendly', 'pragmatic']);
+const multiAgentMode = choice(['none', 'custom', 'explicitRequestOnly', 'proactive']);
+
+const environments = list(
+  struct('TurnEnvironmentParams', {
+    environmentId: text(),
+    cwd: text(),
+    runtimeWorkspaceRoots: list(text()).nullish(),
+  }),
+);
 
 const sourceKind = choice([
   'cli',
@@ -34,27 +69,41 @@ const overrides = {
   modelProvider: text().nullish(),
   serviceTier: text().nullish(),
   cwd: text().nullish(),
+  runtimeWorkspaceRoots: list(absolutePath()).nullish(),
   approvalPolicy: approvalPolicy.nullish(),
-  approvalsReviewer: choice(['user', 'auto_review', 'guardian_subagent']).nullish(),
+  approvalsReviewer: approvalsReviewer.nullish(),
   sandbox: sandboxMode.nullish(),
-  config: map(json).nullish(),
+  permissions: text().nullish(),
+  config: map(json()).nullish(),
   baseInstructions: text().nullish(),
   developerInstructions: text().nullish(),
 };
 
 export const threadStart = struct('ThreadStartParams', {
   ...overrides,
+  allowProviderModelFallback: flag().optional(),
+  serviceName: text().nullish(),
+  personality: personality.nullish(),
+  multiAgentMode: multiAgentMode.nullish(),
   ephemeral: flag().nullish(),
   historyMode: historyMode.nullish(),
+  sessionStartSource: choice(['startup', 'clear']).nullish(),
   threadSource: text().nullish(),
-  dynamicTools: list(json).nullish(),
+  projectId: text().nullish(),
+  daybreakEnabled: flag().nullish(),
+  environments: environments.nullish(),
+  dynamicTools: list(json()).nullish(),
+  selectedCapabilityRoots: list(struct('SelectedCapabilityRoot', { id: text(), location: json() })).nullish(),
+  mockExperimentalField: text().nullish(),
+  experimentalRawEvents: flag().optional(),
 });
 
 export const threadResume = struct('ThreadResumeParams', {
   threadId: text(),
   ...overrides,
-  history: list(z.record(z.string(), json)).nullish(),
-  path: text().nullish(),
+  history: list(responseItem).nullish(),
+  path: pathText().nullish(),
+  personality: personality.nullish(),
   excludeTurns: flag().optional(),
   initialTurnsPage: struct('ThreadResumeInitialTurnsPageParams', {
     limit: u32().nullish(),
@@ -68,10 +117,14 @@ export const threadFork = struct('ThreadForkParams', {
   ...overrides,
   lastTurnId: text().nullish(),
   beforeTurnId: text().nullish(),
-  path: text().nullish(),
+  path: pathText().nullish(),
   ephemeral: flag().optional(),
   threadSource: text().nullish(),
   excludeTurns: flag().optional(),
+  attachToSource: flag().optional(),
+  deferGoalContinuation: flag().optional(),
+  experimentalPredictionMode: flag().optional(),
+  experimentalDisablePredictionMcp: flag().optional(),
 });
 
 export const threadRead = struct('ThreadReadParams', { threadId: text(), includeTurns: flag().optional() });
@@ -90,6 +143,8 @@ export const threadList = struct('ThreadListParams', {
   projectId: text().nullish(),
   cwd: untagged('ThreadListCwdFilter', [z.string(), z.array(z.string())]).nullish(),
   useStateDbOnly: flag().optional(),
+  currentAccountOnly: flag().optional(),
+  includeAttachedThreads: flag().optional(),
   searchTerm: text().nullish(),
   parentThreadId: text().nullish(),
   ancestorThreadId: text().nullish(),
@@ -103,6 +158,8 @@ export const threadSearch = struct('ThreadSearchParams', {
   sortDirection: direction.nullish(),
   sourceKinds: list(sourceKind).nullish(),
   archived: flag().nullish(),
+  currentAccountOnly: flag().optional(),
+  includeAttachedThreads: flag().optional(),
   searchTerm: text(),
 });
 
@@ -128,6 +185,10 @@ export const threadItemsList = struct('ThreadItemsListParams', {
   ]).nullish(),
   limit: u32().nullish(),
   sortDirection: direction.nullish(),
+  deferOutput: struct('ThreadItemOutputDeferral', {
+    commandExecution: flag().optional(),
+    mcpToolCall: flag().optional(),
+  }).nullish(),
 });
 
 /** Archive, unarchive, delete, unsubscribe, and whatever else needs an id alone. */
@@ -142,6 +203,8 @@ export const threadMetadataUpdate = struct('ThreadMetadataUpdateParams', {
     branch: text().nullable().optional(),
     originUrl: text().nullable().optional(),
   }).nullish(),
+  projectId: text().nullish(),
+  daybreakEnabled: flag().nullish(),
 });
 
 export const threadMemoryModeSet = struct('ThreadMemoryModeSetParams', {
@@ -151,12 +214,12 @@ export const threadMemoryModeSet = struct('ThreadMemoryModeSetParams', {
 
 export const threadInjectItems = struct('ThreadInjectItemsParams', {
   threadId: text(),
-  items: list(json),
+  items: list(json()),
 });
 
 export const threadRevert = struct('ThreadRevertParams', { threadId: text(), beforeTurnId: text() });
 
-const sandboxPolicy = z.discriminatedUnion('type', [
+const sandboxPolicy = tagged('SandboxPolicyDeserialize', [
   z.object({ type: z.literal('dangerFullAccess') }),
   z.object({ type: z.literal('readOnly'), networkAccess: flag().default(false) }),
   z.object({
@@ -165,31 +228,74 @@ const sandboxPolicy = z.discriminatedUnion('type', [
   }),
   z.object({
     type: z.literal('workspaceWrite'),
-    writableRoots: list(text()).default([]),
+    writableRoots: list(absolutePath()).default([]),
     networkAccess: flag().default(false),
     excludeTmpdirEnvVar: flag().default(false),
     excludeSlashTmp: flag().default(false),
   }),
 ]);
 
+const reasoningEffort = nonEmptyText('reasoning_effort must not be empty');
+
+/** Facts beside the input, for the model and for whoever keeps count of its calls. */
+const context = {
+  additionalContext: map(
+    struct('AdditionalContextEntry', {
+      value: text(),
+      kind: choice(['untrusted', 'application']),
+      name: text().nullish(),
+    }),
+  ).nullish(),
+  responsesapiClientMetadata: map(text()).nullish(),
+  responsesapiClientMetadataPatch: map(text()).nullish(),
+};
+
 export const turnStart = struct('TurnStartParams', {
   threadId: text(),
   clientUserMessageId: text().nullish(),
   input: userInputs,
-  cwd: text().nullish(),
+  ...context,
+  toolOutput: struct('TurnToolOutput', {
+    name: text(),
+    namespace: text().nullish(),
+    output: json(),
+    retain: flag().optional(),
+  }).nullish(),
+  environments: environments.nullish(),
+  cwd: pathText().nullish(),
+  runtimeWorkspaceRoots: list(absolutePath()).nullish(),
   approvalPolicy: approvalPolicy.nullish(),
-  approvalsReviewer: choice(['user', 'auto_review', 'guardian_subagent']).nullish(),
+  approvalsReviewer: approvalsReviewer.nullish(),
   sandboxPolicy: sandboxPolicy.nullish(),
+  permissions: text().nullish(),
   model: text().nullish(),
   serviceTier: text().nullish(),
-  effort: text().nullish(),
-  outputSchema: json.nullish(),
+  serviceTierForTurn: text().nullish(),
+  effort: reasoningEffort.nullish(),
+  summary: choice(['auto', 'concise', 'detailed', 'none']).nullish(),
+  personality: personality.nullish(),
+  outputSchema: json().nullish(),
+  collaborationMode: struct('CollaborationMode', {
+    mode: choice(['plan', 'default']),
+    settings: struct('Settings', {
+      model: text(),
+      reasoning_effort: reasoningEffort.nullish(),
+      developer_instructions: text().nullish(),
+    }),
+  }).nullish(),
+  multiAgentMode: multiAgentMode.nullish(),
+  cyberAccessProgram: choice(['standard', 'daybreakBlue', 'daybreakRed']).nullish(),
+  disabledPluginIds: list(text()).nullish(),
+  rootTurnId: text().nullish(),
+  parentTurnId: text().nullish(),
+  turnTrigger: text().nullish(),
 });
 
 export const turnSteer = struct('TurnSteerParams', {
   threadId: text(),
   clientUserMessageId: text().nullish(),
   input: userInputs,
+  ...context,
   expectedTurnId: text(),
 });
 
@@ -199,6 +305,11 @@ export const initialize = struct('InitializeParams', {
   clientInfo: struct('ClientInfo', { name: text(), title: text().nullish(), version: text() }),
   capabilities: struct('InitializeCapabilities', {
     experimentalApi: flag().optional(),
+    requestAttestation: flag().optional(),
+    explicitGatewayOauth: flag().optional(),
+    mcpServerOpenaiFormElicitation: flag().optional(),
+    requiredHumanApproval: flag().optional(),
+    extensions: map(json()).nullish(),
     optOutNotificationMethods: list(text()).nullish(),
   }).nullish(),
 });

@@ -1,3 +1,4 @@
+import { invalidRequest } from '../../domain/errors.ts';
 import type { ThreadId } from '../../domain/ids.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import type { Page } from '../../domain/page.ts';
@@ -23,9 +24,20 @@ function asItIs(turn: Turn, active: readonly (string | null | undefined)[]): Tur
   return turn.status === 'inProgress' && !active.includes(turn.id) ? { ...turn, status: 'interrupted' } : turn;
 }
 
-/** All turns of a thread, oldest first. */
-export async function readAllTurns(manager: ThreadManager, threadId: ThreadId): Promise<readonly Turn[]> {
+/** The longest history that one answer holds, in characters of its JSON: it is made in memory, here and there. */
+const MAX_HISTORY_CHARACTERS = 64 * 1024 * 1024;
+
+/**
+ * All turns of a thread, oldest first.
+ * @throws invalidRequest if they are more than an answer should hold
+ */
+export async function readAllTurns(
+  manager: ThreadManager,
+  threadId: ThreadId,
+  maxCharacters = MAX_HISTORY_CHARACTERS,
+): Promise<readonly Turn[]> {
   const turns: Turn[] = [];
+  let characters = 0;
   let cursor: string | undefined;
   for (;;) {
     const page = await readTurns(manager, {
@@ -35,6 +47,12 @@ export async function readAllTurns(manager: ThreadManager, threadId: ThreadId): 
       itemsView: 'full',
       ...(cursor === undefined ? {} : { cursor }),
     });
+    characters += JSON.stringify(page.data).length;
+    if (characters > maxCharacters) {
+      throw invalidRequest(
+        `the history of thread ${threadId} is too large for one answer: leave its turns out, and page with thread/turns/list`,
+      );
+    }
     turns.push(...page.data);
     if (page.nextCursor === null) return turns;
     cursor = page.nextCursor;

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { invalidRequest, unsupported } from '../../domain/errors.ts';
-import { parseThreadId, type ThreadId } from '../../domain/ids.ts';
+import { parseThreadId, tryParseThreadId, type ThreadId } from '../../domain/ids.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import type { Turn } from '../../domain/turn.ts';
 import {
@@ -14,11 +14,12 @@ import { collaborationView, settingsView, threadView } from '../../protocol/view
 import type { CodexThread } from '../../runtime/codex-thread.ts';
 import type { ForkSnapshot } from '../../runtime/fork.ts';
 import type { SettingsOverrides } from '../../runtime/thread-start.ts';
+import { given, granularApprovals, switchedOn } from '../experimental.ts';
 import { method, type Method, type Request, type Services } from '../request.ts';
 import { runtimeViewOf } from '../runtime-view.ts';
+import { assertNoProject } from './projects.ts';
+import { pageSize } from './page-size.ts';
 import { backwardsCursors, deprecationNotice, readAllTurns, readTurns, withNewestTurns } from './history-answers.ts';
-
-const DEFAULT_TURNS_PAGE = 25;
 
 interface OverrideParams {
   readonly model?: string | null | undefined;
@@ -32,7 +33,9 @@ interface OverrideParams {
 
 /** What the client said; null and absent alike leave things as they are. */
 const overridesOf = (params: OverrideParams): SettingsOverrides => {
-  const { model, modelProvider, serviceTier, cwd, approvalPolicy, approvalsReviewer, sandbox } = params;
+  const { modelProvider, serviceTier, cwd, approvalPolicy, approvalsReviewer, sandbox } = params;
+  // A model without a name is none: the daemon has one.
+  const model = params.model === '' ? null : params.model;
   return present({ model, modelProvider, serviceTier, cwd, approvalPolicy, approvalsReviewer, sandbox });
 };
 
@@ -50,6 +53,9 @@ const startedView = (thread: CodexThread, turns: readonly Turn[] = []): JsonObje
 const start = method(
   threadStart,
   async (params, request, { manager, subscriptions }) => {
+    assertOnePolicy(params);
+    if (params.projectId === '') throw invalidRequest('projectId must not be empty');
+    assertNoProject(params.projectId);
     await manager.startThread(
       {
         overrides: overridesOf(params),
@@ -66,13 +72,41 @@ const start = method(
       },
     );
   },
-  ['dynamicTools', 'historyMode'],
+  [
+    ...switchedOn('allowProviderModelFallback'),
+    ...given('runtimeWorkspaceRoots'),
+    granularApprovals,
+    ...given('permissions', 'multiAgentMode', 'historyMode', 'projectId', 'daybreakEnabled'),
+    ...given('environments', 'dynamicTools', 'selectedCapabilityRoots', 'mockExperimentalField'),
+    ...switchedOn('experimentalRawEvents'),
+  ],
 );
 
-const resume = method(threadResume, async (params, request, services) => {
-  const thread = await resumed(params, request, services);
-  await services.subscriptions.expecting(thread.id, () => attach(thread, params, request, services));
-});
+/** @throws invalidRequest if what may be touched is said in two ways */
+function assertOnePolicy({
+  permissions,
+  sandbox,
+}: {
+  readonly permissions?: string | null | undefined;
+  readonly sandbox?: unknown;
+}): void {
+  const isBoth = typeof permissions === 'string' && sandbox !== null && sandbox !== undefined;
+  if (isBoth) throw invalidRequest('`permissions` cannot be combined with `sandbox`');
+}
+
+const resume = method(
+  threadResume,
+  async (params, request, services) => {
+    assertOnePolicy(params);
+    const thread = await resumed(params, request, services);
+    await services.subscriptions.expecting(thread.id, () => attach(thread, params, request, services));
+  },
+  [
+    ...given('history', 'path', 'runtimeWorkspaceRoots'),
+    granularApprovals,
+    ...given('permissions', 'initialTurnsPage'),
+  ],
+);
 
 /** Shows a client a thread and makes it a watcher, without anything missing or double in between. */
 async function attach(
@@ -97,7 +131,7 @@ async function attach(
         ? null
         : await readTurns(manager, {
             threadId: id,
-            limit: Math.max(1, page.limit ?? DEFAULT_TURNS_PAGE),
+            limit: pageSize(page.limit),
             direction: page.sortDirection ?? 'desc',
             itemsView: page.itemsView ?? 'summary',
           });
@@ -124,22 +158,36 @@ async function resumed(
   params: {
     readonly threadId: string;
     readonly path?: string | null | undefined;
-    readonly history?: unknown;
+    readonly history?: readonly JsonObject[] | null | undefined;
   } & OverrideParams,
   request: Request,
   { manager }: Services,
 ): Promise<CodexThread> {
-  const path = params.path === null || params.path === undefined || params.path === '' ? undefined : params.path;
   const { history } = params;
-  if (history !== null && history !== undefined)
-    return resumedFromHistory(params, history as readonly JsonObject[], request, manager);
-  if (path !== undefined && !manager.store.supports.paths) throw unsupported('thread/resume by path');
-  const threadId =
-    path === undefined
-      ? parseThreadId(params.threadId, 'session')
-      : (await manager.store.readThreadByPath(path, { includeArchived: true })).id;
+  if (history !== null && history !== undefined) return resumedFromHistory(params, history, request, manager);
   const overrides = overridesOf(params);
-  return manager.resumeThread(path === undefined ? { threadId, overrides } : { threadId, path, overrides });
+  const path = pathOf(params, manager, 'thread/resume');
+  if (path === undefined) {
+    return manager.resumeThread({ threadId: parseThreadId(params.threadId, 'session'), overrides });
+  }
+  // A thread that runs is the one that was meant, and must run from there.
+  const named = tryParseThreadId(params.threadId);
+  const threadId =
+    named !== undefined && manager.find(named) !== undefined
+      ? named
+      : (await manager.store.readThreadByPath(path, { includeArchived: true })).id;
+  return manager.resumeThread({ threadId, path, overrides });
+}
+
+/** The rollout that is named instead of a thread, if one is. @throws unsupported where threads have no paths */
+function pathOf(
+  { path }: { readonly path?: string | null | undefined },
+  manager: Services['manager'],
+  what: string,
+): string | undefined {
+  if (path === null || path === undefined || path === '') return undefined;
+  if (!manager.store.supports.paths) throw unsupported(`${what} by path`);
+  return path;
 }
 
 /** A thread from what a client remembers: a new one that begins with it. */
@@ -149,8 +197,8 @@ async function resumedFromHistory(
   request: Request,
   manager: Services['manager'],
 ): Promise<CodexThread> {
-  const threadId = parseThreadId(params.threadId, 'session');
-  if (manager.find(threadId) !== undefined) {
+  const threadId = tryParseThreadId(params.threadId);
+  if (threadId !== undefined && manager.find(threadId) !== undefined) {
     throw invalidRequest(`cannot resume thread ${threadId} with history while it is already running`);
   }
   if (history.length === 0) throw invalidRequest('history must not be empty');
@@ -158,7 +206,7 @@ async function resumedFromHistory(
     overrides: overridesOf(params),
     originator: request.client.name,
     isEphemeral: false,
-    historyMode: 'legacy',
+    historyMode: 'paginated',
     threadSource: null,
     baseInstructions: null,
     dynamicTools: [],
@@ -167,54 +215,81 @@ async function resumedFromHistory(
   return thread;
 }
 
-const fork = method(threadFork, async (params, request, services) => {
-  const { manager, subscriptions } = services;
-  const { lastTurnId, beforeTurnId } = params;
-  if (lastTurnId && beforeTurnId) throw invalidRequest('`beforeTurnId` cannot be combined with `lastTurnId`');
-  const sourceId = await forkSource(params, services);
-  const withTurns = params.excludeTurns !== true;
-  const source = await manager.readThread(sourceId).catch(() => undefined);
-  const isPaginated = source?.historyMode === 'paginated';
-  if (params.ephemeral === true && withTurns && isPaginated) {
-    throw invalidRequest('ephemeral paginated thread/fork requires `excludeTurns: true`');
+const fork = method(
+  threadFork,
+  async (params, request, services) => {
+    const { manager, subscriptions } = services;
+    const { lastTurnId, beforeTurnId, ephemeral = false } = params;
+    assertOnePolicy(params);
+    assertPrediction(params);
+    const source = await manager.readForkSource(await forkSource(params, services));
+    const isGiven = (turnId: string | null | undefined): turnId is string => typeof turnId === 'string';
+    if (isGiven(lastTurnId) && isGiven(beforeTurnId)) {
+      throw invalidRequest('`beforeTurnId` cannot be combined with `lastTurnId`');
+    }
+    const withTurns = params.excludeTurns !== true;
+    const isPaginated = source.historyMode === 'paginated';
+    if (ephemeral && withTurns && isPaginated) {
+      throw invalidRequest('ephemeral paginated thread/fork requires `excludeTurns: true`');
+    }
+    if (withTurns && isPaginated) {
+      request.connection.notify('deprecationNotice', deprecationNotice('use `excludeTurns: true`'));
+    }
+    const snapshot: ForkSnapshot = isGiven(lastTurnId)
+      ? { kind: 'throughTurn', turnId: lastTurnId }
+      : isGiven(beforeTurnId)
+        ? { kind: 'beforeTurn', turnId: beforeTurnId }
+        : { kind: 'interrupted' };
+    await manager.forkThread(
+      {
+        sourceId: source.id,
+        snapshot,
+        overrides: overridesOf(params),
+        originator: request.client.name,
+        isEphemeral: ephemeral,
+        threadSource: params.threadSource ?? null,
+        baseInstructions: params.baseInstructions ?? null,
+        dynamicTools: [],
+      },
+      async (thread) => {
+        const turnsOf = thread.isEphemeral ? source.id : thread.id;
+        const turns = withTurns ? await readAllTurns(manager, turnsOf) : [];
+        subscriptions.add(thread.id, request.connection);
+        request.answer(startedView(thread, turns));
+      },
+    );
+  },
+  [
+    ...switchedOn('experimentalPredictionMode', 'experimentalDisablePredictionMcp'),
+    ...given('beforeTurnId', 'path', 'runtimeWorkspaceRoots'),
+    granularApprovals,
+    ...given('permissions'),
+    ...switchedOn('attachToSource', 'deferGoalContinuation'),
+  ],
+);
+
+/** @throws invalidRequest for ways of forking that go together only */
+function assertPrediction(params: {
+  readonly experimentalPredictionMode?: boolean | undefined;
+  readonly experimentalDisablePredictionMcp?: boolean | undefined;
+  readonly ephemeral?: boolean | undefined;
+}): void {
+  const { experimentalPredictionMode: isPrediction = false } = params;
+  if (params.experimentalDisablePredictionMcp === true && !isPrediction) {
+    throw invalidRequest('`experimentalDisablePredictionMcp` requires `experimentalPredictionMode: true`');
   }
-  if (withTurns && isPaginated) {
-    request.connection.notify('deprecationNotice', deprecationNotice('use `excludeTurns: true`'));
+  if (isPrediction && params.ephemeral !== true) {
+    throw invalidRequest('`experimentalPredictionMode` requires `ephemeral: true`');
   }
-  await manager.forkThread(
-    {
-      sourceId,
-      snapshot: snapshotOf(lastTurnId, beforeTurnId),
-      overrides: overridesOf(params),
-      originator: request.client.name,
-      isEphemeral: params.ephemeral ?? false,
-      threadSource: params.threadSource ?? null,
-      baseInstructions: params.baseInstructions ?? null,
-      dynamicTools: [],
-    },
-    async (thread) => {
-      const turnsOf = thread.isEphemeral ? sourceId : thread.id;
-      const turns = withTurns ? await readAllTurns(manager, turnsOf) : [];
-      subscriptions.add(thread.id, request.connection);
-      request.answer(startedView(thread, turns));
-    },
-  );
-});
+}
 
 async function forkSource(
   params: { readonly threadId: string; readonly path?: string | null | undefined },
   { manager }: Services,
 ): Promise<ThreadId> {
-  if (params.path === null || params.path === undefined || params.path === '') {
-    return parseThreadId(params.threadId, 'session');
-  }
-  if (!manager.store.supports.paths) throw unsupported('thread/fork by path');
-  return (await manager.store.readThreadByPath(params.path, { includeArchived: true })).id;
-}
-
-function snapshotOf(lastTurnId: string | null | undefined, beforeTurnId: string | null | undefined): ForkSnapshot {
-  if (lastTurnId) return { kind: 'throughTurn', turnId: lastTurnId };
-  return beforeTurnId ? { kind: 'beforeTurn', turnId: beforeTurnId } : { kind: 'interrupted' };
+  const path = pathOf(params, manager, 'thread/fork');
+  if (path === undefined) return parseThreadId(params.threadId, 'session');
+  return (await manager.store.readThreadByPath(path, { includeArchived: true })).id;
 }
 
 const revert = method(threadRevert, async ({ threadId, beforeTurnId }, request, { manager, subscriptions }) => {

@@ -1,5 +1,5 @@
 import { invalidRequest, notFound, unsupported } from '../../domain/errors.ts';
-import { parseThreadId, type ThreadId } from '../../domain/ids.ts';
+import { parseThreadId, tryParseThreadId, type ThreadId } from '../../domain/ids.ts';
 import { parseThreadCursor } from '../../domain/thread-cursor.ts';
 import { INTERACTIVE_SOURCES, type ThreadQuery, type ThreadSortKey } from '../../domain/thread-query.ts';
 import { RPC_CODES, RpcError } from '../../protocol/errors.ts';
@@ -14,16 +14,13 @@ import {
 import { threadView } from '../../protocol/views.ts';
 import type { CodexThread } from '../../runtime/codex-thread.ts';
 import type { ThreadManager } from '../../runtime/thread-manager.ts';
+import { given, switchedOn } from '../experimental.ts';
 import { method, type Method, type Services } from '../request.ts';
 import { listedViewOf, runtimeViewOf } from '../runtime-view.ts';
+import { pageSize } from './page-size.ts';
 import { asJson, deprecationNotice, readAllTurns, readTurns } from './history-answers.ts';
 
-/** Page sizes: what a client gets that asks for none, and the most it gets. */
-const DEFAULT_PAGE = 25;
-const MAX_PAGE = 100;
 const MAX_EXCLUDED = 100;
-
-const pageSize = (limit: number | null | undefined): number => Math.min(MAX_PAGE, Math.max(1, limit ?? DEFAULT_PAGE));
 
 const read = method(threadRead, async ({ threadId, includeTurns = false }, request, { manager }) => {
   const id = parseThreadId(threadId);
@@ -57,41 +54,51 @@ const turnsList = method(threadTurnsList, async (params, request, { manager }) =
   const threadId = parseThreadId(params.threadId);
   const loaded = manager.find(threadId);
   if (loaded !== undefined) assertTurnsReadable(loaded, 'thread/turns/list');
-  const page = await readTurns(manager, {
-    threadId,
-    limit: pageSize(params.limit),
-    direction: params.sortDirection ?? 'desc',
-    itemsView: params.itemsView ?? 'summary',
-    ...(params.cursor ? { cursor: params.cursor } : {}),
-  }).catch((error: unknown) => {
-    throw asNotLoaded(error, threadId);
-  });
-  request.answer(page);
-});
-
-const itemsList = method(threadItemsList, async (params, request, { manager }) => {
-  const threadId = parseThreadId(params.threadId);
-  await assertItemsReadable(manager, threadId);
-  const { cursor, turnId } = params;
-  const isAnchor = typeof cursor === 'object' && cursor !== null;
-  if (isAnchor && !turnId) {
-    throw new RpcError(RPC_CODES.invalidParams, 'turnId is required when cursor is an item anchor');
-  }
-  const page = await manager.store
-    .listItems({
-      threadId,
-      limit: pageSize(params.limit),
-      direction: params.sortDirection ?? 'asc',
-      ...(turnId ? { turnId } : {}),
-      ...(isAnchor ? { anchorItemId: cursor.itemId } : cursor ? { cursor } : {}),
-    })
+  // A thread that is not there is the first thing to be said, before what is wrong with a cursor of it.
+  const page = await manager
+    .readThread(threadId)
+    .then(() =>
+      readTurns(manager, {
+        threadId,
+        limit: pageSize(params.limit),
+        direction: params.sortDirection ?? 'desc',
+        itemsView: params.itemsView ?? 'summary',
+        ...(typeof params.cursor === 'string' ? { cursor: params.cursor } : {}),
+      }),
+    )
     .catch((error: unknown) => {
-      throw isAnchor && error instanceof Error && error.message.startsWith('cursor.itemId')
-        ? new RpcError(RPC_CODES.invalidParams, error.message)
-        : error;
+      throw asNotLoaded(error, threadId);
     });
   request.answer(page);
 });
+
+const itemsList = method(
+  threadItemsList,
+  async (params, request, { manager }) => {
+    const threadId = parseThreadId(params.threadId);
+    const { cursor, turnId } = params;
+    const isAnchor = typeof cursor === 'object' && cursor !== null;
+    if (isAnchor && !turnId) {
+      throw new RpcError(RPC_CODES.invalidParams, 'turnId is required when cursor is an item anchor');
+    }
+    await assertItemsReadable(manager, threadId);
+    const page = await manager.store
+      .listItems({
+        threadId,
+        limit: pageSize(params.limit),
+        direction: params.sortDirection ?? 'asc',
+        ...(turnId ? { turnId } : {}),
+        ...(isAnchor ? { anchorItemId: cursor.itemId } : typeof cursor === 'string' ? { cursor } : {}),
+      })
+      .catch((error: unknown) => {
+        throw isAnchor && error instanceof Error && error.message.startsWith('cursor.itemId')
+          ? new RpcError(RPC_CODES.invalidParams, error.message)
+          : error;
+      });
+    request.answer(page);
+  },
+  switchedOn('deferOutput.commandExecution', 'deferOutput.mcpToolCall'),
+);
 
 /** Item pages exist for stored paginated threads. @throws unsupported for all others, unknown ones included */
 async function assertItemsReadable(manager: ThreadManager, threadId: ThreadId): Promise<void> {
@@ -108,27 +115,31 @@ const SORT_KEYS: Readonly<Record<string, ThreadSortKey>> = {
   recency_at: 'recencyAt',
 };
 
-const list = method(threadList, async (params, request, services) => {
-  const { manager } = services;
-  if (params.originators && params.originators.length > 0) {
-    throw new RpcError(RPC_CODES.invalidParams, 'originator filtering is not supported by the local app-server');
-  }
-  if (params.parentThreadId && params.ancestorThreadId) {
-    throw invalidRequest('parentThreadId and ancestorThreadId are mutually exclusive');
-  }
-  // Sections, projects and attached threads do not exist here: only what is in none of them can be asked for.
-  if (params.sectionId || params.projectId || params.attachedToThreadId) {
-    request.answer({ data: [], readStates: {}, nextCursor: null, backwardsCursor: null });
-    return;
-  }
-  const page = await manager.store.listThreads(queryOf(params, manager));
-  request.answer({
-    data: page.data.map((thread) => threadView(thread, listedViewOf(manager.find(thread.id)))),
-    readStates: null,
-    nextCursor: page.nextCursor,
-    backwardsCursor: page.backwardsCursor,
-  });
-});
+const list = method(
+  threadList,
+  async (params, request, services) => {
+    const { manager } = services;
+    const query = queryOf(params, manager);
+    // Sections and attached threads do not exist here: only what is in none of them can be asked for.
+    if (isGiven(params.sectionId) || isGiven(params.attachedToThreadId)) {
+      request.answer({ data: [], readStates: {}, nextCursor: null, backwardsCursor: null });
+      return;
+    }
+    const page = await manager.store.listThreads(query);
+    request.answer({
+      data: page.data.map((thread) => threadView(thread, listedViewOf(manager.find(thread.id)))),
+      readStates: null,
+      nextCursor: page.nextCursor,
+      backwardsCursor: page.backwardsCursor,
+    });
+  },
+  [
+    ...switchedOn('includeAttachedThreads'),
+    ...given('projectId', 'parentThreadId', 'ancestorThreadId', 'attachedToThreadId'),
+  ],
+);
+
+const isGiven = <T>(value: T | null | undefined): value is T => value !== null && value !== undefined;
 
 type ListParams = Parameters<typeof queryOf>[0];
 
@@ -147,14 +158,26 @@ function queryOf(
     readonly searchTerm?: string | null | undefined;
     readonly parentThreadId?: string | null | undefined;
     readonly ancestorThreadId?: string | null | undefined;
+    readonly attachedToThreadId?: string | null | undefined;
+    readonly originators?: readonly string[] | null | undefined;
+    readonly projectId?: string | null | undefined;
+    readonly sectionId?: string | null | undefined;
+    readonly includeAttachedThreads?: boolean | undefined;
   },
   manager: ThreadManager,
 ): ThreadQuery {
-  const { cursor, cwd, searchTerm, parentThreadId, ancestorThreadId, excludedThreadIds } = params;
+  const { cursor, cwd, searchTerm } = params;
+  // In the order in which the peer says what is wrong.
+  const excluded = isGiven(params.excludedThreadIds) ? excludedIds(params.excludedThreadIds) : undefined;
+  assertListable(params);
+  const relation = relationOf(params);
+  if (params.sortKey === 'section_position' && !isGiven(params.sectionId)) {
+    throw invalidRequest('section-position sorting requires a section filter');
+  }
   // Absent means the provider that is configured; an empty list means all of them.
   const modelProviders = params.modelProviders ?? [manager.defaults.settings.modelProvider];
   // Neither of a relation's filters narrows by origin unless asked to: children are rarely interactive.
-  const isRelation = Boolean(parentThreadId) || Boolean(ancestorThreadId);
+  const isRelation = Object.keys(relation).length > 0;
   const asked = params.sourceKinds ?? [];
   const sourceKinds = asked.length > 0 ? asked : isRelation ? undefined : INTERACTIVE_SOURCES;
   return {
@@ -162,21 +185,60 @@ function queryOf(
     direction: params.sortDirection ?? 'desc',
     limit: pageSize(params.limit),
     isArchived: params.archived ?? false,
-    ...(cursor ? { after: parseThreadCursor(cursor) } : {}),
+    ...(isGiven(cursor) ? { after: parseThreadCursor(cursor) } : {}),
     ...(modelProviders.length === 0 ? {} : { modelProviders }),
     ...(sourceKinds === undefined ? {} : { sourceKinds }),
     ...(cwd === null || cwd === undefined ? {} : { cwds: typeof cwd === 'string' ? [cwd] : cwd }),
     ...(searchTerm ? { titleContains: searchTerm } : {}),
-    ...(excludedThreadIds ? { excludedIds: excludedIds(excludedThreadIds) } : {}),
-    ...(parentThreadId ? { parentId: parseThreadId(parentThreadId, 'parent thread') } : {}),
-    ...(ancestorThreadId ? { ancestorId: parseThreadId(ancestorThreadId, 'ancestor thread') } : {}),
+    ...(excluded === undefined ? {} : { excludedIds: excluded }),
+    ...relation,
     ...(params.useStateDbOnly === true ? { isIndexOnly: true } : {}),
+  };
+}
+
+interface Filters {
+  readonly originators?: readonly string[] | null | undefined;
+  readonly projectId?: string | null | undefined;
+  readonly includeAttachedThreads?: boolean | undefined;
+  readonly searchTerm?: string | null | undefined;
+  readonly parentThreadId?: string | null | undefined;
+  readonly ancestorThreadId?: string | null | undefined;
+  readonly attachedToThreadId?: string | null | undefined;
+}
+
+/** @throws what the protocol says of filters that nothing here can fulfil, or that exclude each other */
+function assertListable(params: Filters): void {
+  if (params.originators && params.originators.length > 0) {
+    throw new RpcError(RPC_CODES.invalidParams, 'originator filtering is not supported by the local app-server');
+  }
+  if (isGiven(params.parentThreadId) && isGiven(params.ancestorThreadId)) {
+    throw invalidRequest('parentThreadId and ancestorThreadId are mutually exclusive');
+  }
+  if (isGiven(params.attachedToThreadId) && (isGiven(params.parentThreadId) || isGiven(params.ancestorThreadId))) {
+    throw invalidRequest('attachedToThreadId cannot be combined with parentThreadId or ancestorThreadId');
+  }
+  if (isGiven(params.projectId)) {
+    const problem = params.projectId === '' ? 'projectId must not be empty' : `project not found: ${params.projectId}`;
+    throw new RpcError(RPC_CODES.invalidParams, problem);
+  }
+  if (params.includeAttachedThreads === true && !params.searchTerm?.trim()) {
+    throw invalidRequest('includeAttachedThreads requires a non-empty searchTerm');
+  }
+}
+
+/** Whose children are asked for. */
+function relationOf(params: Filters): Pick<ThreadQuery, 'parentId' | 'ancestorId'> {
+  const { parentThreadId, ancestorThreadId, attachedToThreadId } = params;
+  if (isGiven(attachedToThreadId)) parseThreadId(attachedToThreadId, 'attached thread parent');
+  return {
+    ...(isGiven(parentThreadId) ? { parentId: parseThreadId(parentThreadId, 'parent thread') } : {}),
+    ...(isGiven(ancestorThreadId) ? { ancestorId: parseThreadId(ancestorThreadId, 'ancestor thread') } : {}),
   };
 }
 
 function excludedIds(ids: readonly string[]): readonly ThreadId[] {
   if (ids.length > MAX_EXCLUDED) {
-    throw new RpcError(RPC_CODES.invalidParams, `at most ${MAX_EXCLUDED} thread ids can be excluded`);
+    throw new RpcError(RPC_CODES.invalidParams, `excludedThreadIds accepts at most ${MAX_EXCLUDED} entries`);
   }
   try {
     return ids.map((id) => parseThreadId(id, 'excluded thread'));
@@ -190,7 +252,7 @@ const search = method(
   async (params, request, { manager }: Services) => {
     const term = params.searchTerm.trim();
     if (term === '') throw invalidRequest('thread/search requires a non-empty searchTerm');
-    const { searchTerm: _term, ...rest } = params;
+    const { searchTerm: _term, includeAttachedThreads: _attached, ...rest } = params;
     const query = queryOf({ ...rest, modelProviders: [] } satisfies ListParams, manager);
     const page = await manager.store.searchThreads({ query, term });
     request.answer({
@@ -206,11 +268,18 @@ const search = method(
 );
 
 const loadedList = method(threadLoadedList, (params, request, { manager }) => {
-  const { cursor } = params;
-  const ids = manager.loadedIds.filter((id) => !cursor || id > cursor);
+  const after = isGiven(params.cursor) ? loadedCursor(params.cursor) : undefined;
+  const ids = manager.loadedIds.filter((id) => after === undefined || id > after);
   const data = params.limit === null || params.limit === undefined ? ids : ids.slice(0, Math.max(1, params.limit));
   request.answer({ data: asJson(data), nextCursor: data.length < ids.length ? (data.at(-1) ?? null) : null });
 });
+
+/** The cursor of a page of loaded threads is the last id on it. */
+function loadedCursor(text: string): ThreadId {
+  const id = tryParseThreadId(text);
+  if (id === undefined) throw invalidRequest(`invalid cursor: ${text}`);
+  return id;
+}
 
 /** Methods that look and change nothing. */
 export const readingMethods: Readonly<Record<string, Method>> = {

@@ -1,58 +1,73 @@
-import { isAbsolute } from 'node:path';
+import { resolve } from 'node:path';
 import { parseThreadId } from '../../domain/ids.ts';
-import { isJsonObject } from '../../domain/json.ts';
 import type { ThreadSettings } from '../../domain/thread-settings.ts';
 import { threadInjectItems, turnInterrupt, turnStart, turnSteer } from '../../protocol/params/thread-params.ts';
-import { checkedInput } from '../../protocol/params/user-input.ts';
+import { assertNotTooLong, inputOf } from '../../protocol/params/user-input.ts';
 import { invalidRequest } from '../../domain/errors.ts';
+import { given, granularApprovals } from '../experimental.ts';
+import { responseItems } from '../../protocol/params/response-item.ts';
 import { method, type Method } from '../request.ts';
 
-const start = method(turnStart, async (params, request, { manager }) => {
-  const threadId = parseThreadId(params.threadId);
-  const input = checkedInput(params.input);
-  const thread = manager.get(threadId);
-  const { cwd, approvalPolicy, approvalsReviewer, sandboxPolicy, model, serviceTier, effort } = params;
-  if (cwd && !isAbsolute(cwd)) throw invalidRequest(`cwd must be absolute: ${cwd}`);
-  const overrides: Partial<ThreadSettings> = {
-    ...(cwd ? { cwd } : {}),
-    ...(approvalPolicy ? { approvalPolicy } : {}),
-    ...(approvalsReviewer ? { approvalsReviewer } : {}),
-    ...(sandboxPolicy ? { sandboxPolicy } : {}),
-    ...(model ? { model } : {}),
-    ...(serviceTier ? { serviceTier } : {}),
-    ...(effort ? { reasoningEffort: effort } : {}),
-  };
-  await thread.takeInput(
-    {
-      message: { input, clientId: params.clientUserMessageId ?? null },
-      overrides,
-      accepted: (answer) => request.answer(answer),
-    },
-    request.cause,
-  );
-});
+const start = method(
+  turnStart,
+  async (params, request, { manager }) => {
+    const input = inputOf(params.input);
+    const thread = manager.get(parseThreadId(params.threadId));
+    assertNotTooLong(input);
+    const { cwd, approvalPolicy, approvalsReviewer, sandboxPolicy, model, serviceTier, effort } = params;
+    const overrides: Partial<ThreadSettings> = {
+      ...(cwd ? { cwd: resolve(manager.defaults.settings.cwd, cwd) } : {}),
+      ...(approvalPolicy ? { approvalPolicy } : {}),
+      ...(approvalsReviewer ? { approvalsReviewer } : {}),
+      ...(sandboxPolicy ? { sandboxPolicy } : {}),
+      ...(model ? { model } : {}),
+      ...(serviceTier ? { serviceTier } : {}),
+      ...(effort ? { reasoningEffort: effort } : {}),
+    };
+    await thread.takeInput(
+      {
+        message: { input, clientId: params.clientUserMessageId ?? null },
+        overrides,
+        accepted: (answer) => request.answer(answer),
+      },
+      request.cause,
+    );
+  },
+  [
+    ...given('responsesapiClientMetadata', 'responsesapiClientMetadataPatch', 'additionalContext'),
+    ...given('environments', 'runtimeWorkspaceRoots'),
+    granularApprovals,
+    ...given('permissions', 'collaborationMode', 'multiAgentMode', 'cyberAccessProgram'),
+  ],
+);
 
-const steer = method(turnSteer, async (params, request, { manager }) => {
+const steer = method(
+  turnSteer,
+  async (params, request, { manager }) => {
+    const { expectedTurnId } = params;
+    const input = inputOf(params.input);
+    const thread = manager.get(parseThreadId(params.threadId));
+    if (expectedTurnId === '') throw invalidRequest('expectedTurnId must not be empty');
+    assertNotTooLong(input);
+    const message = { input, clientId: params.clientUserMessageId ?? null };
+    await thread.steer(expectedTurnId, message, () => request.answer({ turnId: expectedTurnId }));
+  },
+  given('responsesapiClientMetadata', 'responsesapiClientMetadataPatch', 'additionalContext'),
+);
+
+const interrupt = method(turnInterrupt, (params, request, { manager }) => {
   const thread = manager.get(parseThreadId(params.threadId));
-  const input = checkedInput(params.input);
-  const message = { input, clientId: params.clientUserMessageId ?? null };
-  await thread.steer(params.expectedTurnId, message, () => request.answer({ turnId: params.expectedTurnId }));
-});
-
-const interrupt = method(turnInterrupt, ({ threadId, turnId }, request, { manager }) => {
-  const thread = manager.get(parseThreadId(threadId));
-  thread.assertActive(turnId);
+  // No turn named: whatever runs, if anything does.
+  const turnId = params.turnId === '' ? thread.activeTurnId : params.turnId;
+  if (turnId !== null) thread.assertActive(turnId);
   request.answer({});
-  thread.interrupt(turnId, request.cause);
+  if (turnId !== null) thread.interrupt(turnId, request.cause);
 });
 
 const injectItems = method(threadInjectItems, async ({ threadId, items }, request, { manager }) => {
   const thread = manager.get(parseThreadId(threadId));
-  const objects = (items as readonly unknown[]).filter(isJsonObject);
-  if (objects.length !== items.length || objects.some((item) => typeof item['type'] !== 'string')) {
-    throw invalidRequest('items must be Responses API items: objects with a `type`');
-  }
-  await thread.injectItems(objects);
+  if (items.length === 0) throw invalidRequest('items must not be empty');
+  await thread.injectItems(responseItems(items));
   request.answer({});
 });
 
