@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { invalidRequest } from '../domain/errors.ts';
 import { daemonFiles, type DaemonInfo } from '../domain/daemon-files.ts';
 import { newUuid } from '../domain/ids.ts';
-import { sandboxPolicyOf } from '../domain/thread-settings.ts';
+import { sandboxPolicyOf } from '../domain/sandbox-policy.ts';
 import { DebugServer } from '../debug/debug-server.ts';
 import { EchoModel } from '../engine/echo-model.ts';
 import type { ModelClient } from '../engine/model-client.ts';

@@ -36,7 +36,10 @@ export interface StoredThread {
   readonly agentRole: string | null;
   readonly git: GitInfo | null;
   readonly memoryMode: MemoryMode;
+  readonly serviceTier: string | null;
   readonly approvalPolicy: JsonValue;
+  /** Who is asked; null if the history does not say. */
+  readonly approvalsReviewer: string | null;
   readonly sandboxPolicy: JsonValue;
   readonly tokenUsage: JsonValue;
 }
@@ -79,7 +82,9 @@ export function storedThread(header: SessionMeta, facts: ThreadFacts, place: Sto
     agentRole: header.agentRole,
     git: facts.git,
     memoryMode: facts.memoryMode,
+    serviceTier: facts.serviceTier,
     approvalPolicy: facts.approvalPolicy,
+    approvalsReviewer: facts.approvalsReviewer,
     sandboxPolicy: facts.sandboxPolicy,
     tokenUsage: facts.tokenUsage,
   };
@@ -99,7 +104,9 @@ export const factsOfStored = (thread: StoredThread): ThreadFacts => ({
   modelProvider: thread.modelProvider,
   reasoningEffort: thread.reasoningEffort,
   cwd: thread.cwd,
+  serviceTier: thread.serviceTier,
   approvalPolicy: thread.approvalPolicy,
+  approvalsReviewer: thread.approvalsReviewer,
   sandboxPolicy: thread.sandboxPolicy,
   git: thread.git,
   memoryMode: thread.memoryMode,

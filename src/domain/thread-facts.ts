@@ -22,7 +22,9 @@ export interface ThreadFacts {
   readonly modelProvider: string | null;
   readonly reasoningEffort: string | null;
   readonly cwd: string;
+  readonly serviceTier: string | null;
   readonly approvalPolicy: JsonValue;
+  readonly approvalsReviewer: string | null;
   readonly sandboxPolicy: JsonValue;
   readonly git: GitInfo | null;
   readonly memoryMode: MemoryMode;
@@ -42,7 +44,9 @@ export const NO_FACTS: ThreadFacts = {
   modelProvider: null,
   reasoningEffort: null,
   cwd: '',
+  serviceTier: null,
   approvalPolicy: null,
+  approvalsReviewer: null,
   sandboxPolicy: null,
   git: null,
   memoryMode: 'enabled',
@@ -169,7 +173,9 @@ function withSettings(facts: ThreadFacts, line: RolloutLine): ThreadFacts {
     modelProvider: stringMember(settings, 'model_provider_id') ?? facts.modelProvider,
     reasoningEffort: stringMember(settings, 'effort') ?? stringMember(settings, 'reasoning_effort') ?? null,
     cwd: stringMember(settings, 'cwd') ?? facts.cwd,
+    serviceTier: stringMember(settings, 'service_tier') ?? null,
     approvalPolicy: settings['approval_policy'] ?? facts.approvalPolicy,
+    approvalsReviewer: stringMember(settings, 'approvals_reviewer') ?? facts.approvalsReviewer,
     sandboxPolicy: settings['sandbox_policy'] ?? facts.sandboxPolicy,
   };
 }

@@ -1,25 +1,16 @@
-import { isJsonObject, stringMember, type JsonObject, type JsonValue } from './json.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from './json.ts';
 import type { RolloutItem } from './rollout-line.ts';
+import {
+  permissionProfile,
+  permissionProfileOf,
+  readSandboxPolicy,
+  renderSandboxPolicy,
+  type SandboxPolicy,
+} from './sandbox-policy.ts';
 import type { StoredThread } from './stored-thread.ts';
 
 /** What may be done without asking; the protocol's `AskForApproval`. */
 export type ApprovalPolicy = 'untrusted' | 'on-request' | 'never' | { readonly granular: JsonObject };
-
-/** What commands of a turn may touch; the protocol's `SandboxPolicy`. */
-export type SandboxPolicy =
-  | { readonly type: 'dangerFullAccess' }
-  | { readonly type: 'readOnly'; readonly networkAccess: boolean }
-  | { readonly type: 'externalSandbox'; readonly networkAccess: 'restricted' | 'enabled' }
-  | {
-      readonly type: 'workspaceWrite';
-      readonly writableRoots: readonly string[];
-      readonly networkAccess: boolean;
-      readonly excludeTmpdirEnvVar: boolean;
-      readonly excludeSlashTmp: boolean;
-    };
-
-/** The protocol's short form of a sandbox policy. */
-export type SandboxMode = 'read-only' | 'workspace-write' | 'danger-full-access';
 
 /** How turns of a thread are run. Given at start or resume, changed by turns, recorded with each turn. */
 export interface ThreadSettings {
@@ -32,37 +23,6 @@ export interface ThreadSettings {
   readonly approvalPolicy: ApprovalPolicy;
   readonly approvalsReviewer: string;
   readonly sandboxPolicy: SandboxPolicy;
-}
-
-export function sandboxPolicyOf(mode: SandboxMode): SandboxPolicy {
-  switch (mode) {
-    case 'read-only':
-      return { type: 'readOnly', networkAccess: false };
-    case 'workspace-write':
-      return {
-        type: 'workspaceWrite',
-        writableRoots: [],
-        networkAccess: false,
-        excludeTmpdirEnvVar: false,
-        excludeSlashTmp: false,
-      };
-    case 'danger-full-access':
-      return { type: 'dangerFullAccess' };
-  }
-}
-
-/** Name of the built-in permission profile that a policy amounts to; null if there is none. */
-export function permissionProfileOf(policy: SandboxPolicy): string | null {
-  switch (policy.type) {
-    case 'readOnly':
-      return ':read-only';
-    case 'workspaceWrite':
-      return ':workspace';
-    case 'dangerFullAccess':
-      return ':danger-full-access';
-    case 'externalSandbox':
-      return null;
-  }
 }
 
 /** The record that says how a turn was run: what a later resume restores (upstream-behaviour 8.2). */
@@ -81,6 +41,41 @@ export function turnContextItem(turnId: string, settings: ThreadSettings): Rollo
   };
 }
 
+/**
+ * The record that says how a thread is run from now on. Turns bring one when something has changed; forks that refer to
+ * the history of another thread begin with one, because its records speak of that thread.
+ */
+export function settingsAppliedItem(threadId: string, settings: ThreadSettings): RolloutItem {
+  const { cwd, sandboxPolicy, reasoningEffort, serviceTier } = settings;
+  const profile = permissionProfileOf(sandboxPolicy);
+  return {
+    type: 'event_msg',
+    payload: {
+      type: 'thread_settings_applied',
+      thread_id: threadId,
+      thread_settings: {
+        model: settings.model,
+        model_provider_id: settings.modelProvider,
+        ...(serviceTier === null ? {} : { service_tier: serviceTier }),
+        approval_policy: settings.approvalPolicy,
+        approvals_reviewer: settings.approvalsReviewer,
+        requested_approvals_reviewer: settings.approvalsReviewer,
+        permission_profile: permissionProfile(sandboxPolicy, cwd),
+        ...(profile === null ? {} : { active_permission_profile: { id: profile } }),
+        sandbox_policy: renderSandboxPolicy(sandboxPolicy),
+        cwd,
+        runtime_workspace_roots: [cwd],
+        ...(reasoningEffort === null ? {} : { reasoning_effort: reasoningEffort }),
+        collaboration_mode: {
+          mode: 'default',
+          settings: { model: settings.model, reasoning_effort: reasoningEffort, developer_instructions: null },
+        },
+        disabled_plugin_ids: [],
+      },
+    },
+  };
+}
+
 /** The settings that a stored thread was last run with, where it says; the others from `defaults`. */
 export function restoredSettings(thread: StoredThread, defaults: ThreadSettings): ThreadSettings {
   return {
@@ -88,6 +83,8 @@ export function restoredSettings(thread: StoredThread, defaults: ThreadSettings)
     model: thread.model ?? defaults.model,
     modelProvider: thread.modelProvider,
     reasoningEffort: thread.reasoningEffort,
+    serviceTier: thread.serviceTier ?? defaults.serviceTier,
+    approvalsReviewer: thread.approvalsReviewer ?? defaults.approvalsReviewer,
     cwd: thread.cwd === '' ? defaults.cwd : thread.cwd,
     approvalPolicy: readApprovalPolicy(thread.approvalPolicy) ?? defaults.approvalPolicy,
     sandboxPolicy: readSandboxPolicy(thread.sandboxPolicy) ?? defaults.sandboxPolicy,
@@ -99,52 +96,4 @@ function readApprovalPolicy(value: JsonValue): ApprovalPolicy | undefined {
   if (!isJsonObject(value)) return undefined;
   const granular = value['granular'];
   return isJsonObject(granular) ? { granular } : undefined;
-}
-
-/** Rollouts spell the policy in kebab-case and snake_case, older ones as a bare word. */
-function renderSandboxPolicy(policy: SandboxPolicy): JsonObject {
-  switch (policy.type) {
-    case 'dangerFullAccess':
-      return { type: 'danger-full-access' };
-    case 'readOnly':
-      return policy.networkAccess ? { type: 'read-only', network_access: true } : { type: 'read-only' };
-    case 'externalSandbox':
-      return { type: 'external-sandbox', network_access: policy.networkAccess };
-    case 'workspaceWrite':
-      return {
-        type: 'workspace-write',
-        writable_roots: policy.writableRoots,
-        network_access: policy.networkAccess,
-        exclude_tmpdir_env_var: policy.excludeTmpdirEnvVar,
-        exclude_slash_tmp: policy.excludeSlashTmp,
-      };
-  }
-}
-
-function readSandboxPolicy(value: JsonValue): SandboxPolicy | undefined {
-  const policy: JsonObject = isJsonObject(value) ? value : { type: value };
-  const isOn = (key: string): boolean => policy[key] === true;
-  switch (stringMember(policy, 'type')) {
-    case 'danger-full-access':
-      return { type: 'dangerFullAccess' };
-    case 'read-only':
-      return { type: 'readOnly', networkAccess: isOn('network_access') };
-    case 'external-sandbox':
-      return {
-        type: 'externalSandbox',
-        networkAccess: policy['network_access'] === 'enabled' ? 'enabled' : 'restricted',
-      };
-    case 'workspace-write': {
-      const roots = policy['writable_roots'];
-      return {
-        type: 'workspaceWrite',
-        writableRoots: Array.isArray(roots) ? roots.filter((root): root is string => typeof root === 'string') : [],
-        networkAccess: isOn('network_access'),
-        excludeTmpdirEnvVar: isOn('exclude_tmpdir_env_var'),
-        excludeSlashTmp: isOn('exclude_slash_tmp'),
-      };
-    }
-    default:
-      return undefined;
-  }
 }

@@ -2,7 +2,7 @@ import { newUuid, type ThreadId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { RolloutItem } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
-import { turnContextItem, type ThreadSettings } from '../domain/thread-settings.ts';
+import { settingsAppliedItem, turnContextItem, type ThreadSettings } from '../domain/thread-settings.ts';
 import { legacyUserEvent, modelInput, storedInput, type UserMessage } from '../domain/user-input.ts';
 import type { TokenUsage } from './turn-events.ts';
 
@@ -26,10 +26,14 @@ export interface TurnIdentity {
   readonly rootTurnId: string;
 }
 
-/** How a turn begins: its marker and the settings it runs with. */
+/**
+ * How a turn begins: its marker and the settings it runs with.
+ * @param isNews whether no earlier record says how the thread is run
+ */
 export const beginRecords = (
   turn: TurnIdentity,
   settings: ThreadSettings,
+  isNews: boolean,
   startedAtMs: number,
   contextWindow: number | null,
 ): readonly RolloutItem[] => [
@@ -41,6 +45,7 @@ export const beginRecords = (
     collaboration_mode_kind: 'default',
   }),
   turnContextItem(turn.turnId, settings),
+  ...(isNews ? [settingsAppliedItem(turn.threadId, settings)] : []),
 ];
 
 /** What a user said: for the model, and for people. */

@@ -35,6 +35,8 @@ export interface TurnSetup {
   readonly threadId: ThreadId;
   readonly turnId: string;
   readonly settings: ThreadSettings;
+  /** No record says yet that the thread is run with these. */
+  readonly areSettingsNews: boolean;
   readonly history: TurnHistory;
   readonly model: ModelClient;
   /** Tokens of the thread so far. */
@@ -111,10 +113,10 @@ export class TurnRunner {
    * @throws if the user's words cannot be stored: they are withdrawn then, and there was no turn
    */
   async run(message: UserMessage, accepted: () => void): Promise<TurnOutcome> {
-    const { settings, history, model, durability, now } = this.#setup;
+    const { settings, areSettingsNews, history, model, durability, now } = this.#setup;
     this.#startedAtMs = now();
     const itemId = newUuid();
-    const begin = beginRecords(this.#identity, settings, this.#startedAtMs, model.contextWindow);
+    const begin = beginRecords(this.#identity, settings, areSettingsNews, this.#startedAtMs, model.contextWindow);
     const said = userRecords(this.#identity, message, itemId, this.#startedAtMs);
     let failure: string | null = null;
     await this.#asOne(async () => {

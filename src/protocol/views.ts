@@ -1,7 +1,8 @@
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
 import { isJsonObject } from '../domain/json.ts';
-import { permissionProfileOf, type ThreadSettings } from '../domain/thread-settings.ts';
+import { permissionProfileOf } from '../domain/sandbox-policy.ts';
+import { type ThreadSettings } from '../domain/thread-settings.ts';
 import type { Turn } from '../domain/turn.ts';
 
 /** What the daemon knows of a thread beyond its store. */

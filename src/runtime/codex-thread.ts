@@ -25,6 +25,8 @@ export interface OpenedThread {
   readonly live: LiveThread | null;
   /** As the store has it; for a thread that is not stored yet, as it will be. */
   readonly thread: StoredThread;
+  /** The thread's own history says already how it is run. */
+  readonly areSettingsRecorded?: boolean;
   /** What an ephemeral fork remembers of its source. */
   readonly inherited?: AsyncIterable<RolloutLine>;
 }
@@ -87,6 +89,8 @@ export class CodexThread {
   readonly #params: CodexThreadParams;
   readonly #actor: ThreadActor;
   #settings: ThreadSettings;
+  /** What the last record of settings says, if it was made here. */
+  #recordedSettings: ThreadSettings | undefined;
   #opened: OpenedThread | undefined;
   /** Settles when the attempt to open the thread has ended; never rejects. */
   #openingEnded: Promise<void> = Promise.resolve();
@@ -322,6 +326,7 @@ export class CodexThread {
     this.#history = live === null ? await this.#ephemeralHistory(opened) : new StoredHistory(live);
     this.#opened = opened;
     this.#tokens = tokensOf(thread.tokenUsage);
+    if (opened.areSettingsRecorded === true) this.#recordedSettings = this.#settings;
     // Given up after the last look at the signal: nobody else knows of this writer yet.
     if (signal.aborted) await this.#discardOpened();
     return { isStored: live?.isStored === true };
@@ -365,10 +370,12 @@ export class CodexThread {
   #startTurn(message: UserMessage, accepted: UserInputParams['accepted'], cause: string): Promise<void> {
     return new Promise((resolve, refuse) => {
       const turnId = newUuid();
+      const settings = this.#settings;
       const runner = new TurnRunner({
         threadId: this.id,
         turnId,
-        settings: this.#settings,
+        settings,
+        areSettingsNews: settings !== this.#recordedSettings,
         history: this.#writer(),
         model: this.#params.model,
         tokensBefore: this.#tokens,
@@ -380,6 +387,7 @@ export class CodexThread {
       let end: () => void = () => {};
       const ended = new Promise<void>((done) => (end = done));
       const acknowledge = (): void => {
+        this.#recordedSettings = settings;
         resolve();
         accepted({ turn: runner.accepted });
       };

@@ -1,9 +1,9 @@
 import { invalidRequest, notFound, toSkeinError, type SkeinError } from '../domain/errors.ts';
-import { newThreadId, newUuid, type ThreadId } from '../domain/ids.ts';
+import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
-import { restoredSettings, turnContextItem, type ThreadSettings } from '../domain/thread-settings.ts';
+import { restoredSettings, settingsAppliedItem, type ThreadSettings } from '../domain/thread-settings.ts';
 import type { ModelClient } from '../engine/model-client.ts';
 import { guardedInit } from '../live/init-guard.ts';
 import { LiveThread } from '../live/live-thread.ts';
@@ -203,7 +203,7 @@ export class ThreadManager {
       const finish = async (): Promise<OpenedThread> => {
         const closing = plan.endsOpenTurn ? await endOfOpenTurn(store, stored, plan.lastTurn) : [];
         // How it is run stands in records, too: those of its source do not speak of a fork that refers to them.
-        const records = [...closing, turnContextItem(newUuid(), settings)];
+        const records = [...closing, settingsAppliedItem(threadId, settings)];
         await live.append(records, { durability: 'power', onFailure: 'withdraw' });
         return { live, thread: stored };
       };

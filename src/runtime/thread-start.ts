@@ -5,12 +5,8 @@ import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { readSessionMeta, renderGit, type HistoryMode } from '../domain/session-meta.ts';
 import { storedThread, type StoredThread } from '../domain/stored-thread.ts';
 import { NO_FACTS } from '../domain/thread-facts.ts';
-import {
-  sandboxPolicyOf,
-  type ApprovalPolicy,
-  type SandboxMode,
-  type ThreadSettings,
-} from '../domain/thread-settings.ts';
+import { sandboxPolicyOf, type SandboxMode } from '../domain/sandbox-policy.ts';
+import { type ApprovalPolicy, type ThreadSettings } from '../domain/thread-settings.ts';
 import { formatTimestamp } from '../domain/timestamps.ts';
 import { collectGitInfo } from '../live/git-info.ts';
 import type { HeaderSource } from '../store/thread-store.ts';

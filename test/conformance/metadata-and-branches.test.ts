@@ -70,6 +70,40 @@ describe.each(['paginated', 'legacy'])('%s threads', (historyMode) => {
   });
 });
 
+describe.each([
+  ['skein', 'codex'],
+  ['codex', 'skein'],
+] as const)('threads run by %s', (writer, reader) => {
+  it('CONF-10 are run the same way by the other, and so are their forks', async () => {
+    const [home, cwd, elsewhere] = [tempFolder(), tempFolder(), tempFolder()];
+    const model = await startScriptedModel();
+    const first = await open(writer, home, model);
+    const { client } = first;
+    const settings = { cwd: elsewhere, effort: 'high', approvalPolicy: 'never', model: 'another-model' };
+    const written: { readonly threadId: string; readonly runs: object }[] = [];
+    const runs = { cwd: elsewhere, reasoningEffort: 'high', model: 'another-model', approvalPolicy: 'never' };
+    for (const historyMode of ['paginated', 'legacy']) {
+      const { id } = await startThread(client, historyMode, cwd);
+      await client.turn(id, 'one');
+      await client.turn(id, 'two', settings);
+      // Codex runs a fork by its configuration again, Skein as its source.
+      const fork = await client.call('thread/fork', { threadId: id, excludeTurns: true });
+      const { reasoningEffort, model: forkModel, approvalPolicy } = fork;
+      written.push(
+        { threadId: id, runs },
+        { threadId: fork.thread.id, runs: { cwd: fork.cwd, reasoningEffort, model: forkModel, approvalPolicy } },
+      );
+    }
+    await first.stop();
+    const second = await open(reader, home, model);
+    for (const thread of written) {
+      const { threadId } = thread;
+      expect(await second.client.call('thread/resume', { threadId, excludeTurns: true })).toMatchObject(thread.runs);
+    }
+    await second.stop();
+  });
+});
+
 describe.each(PEERS)('forks and reverts of %s', (peer) => {
   it('CONF-5 name what they continue, up to its byte and ordinal, and legacy forks copy it', async () => {
     const [home, cwd] = [tempFolder(), tempFolder()];

@@ -2,10 +2,10 @@ import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { StoredThread } from '../../src/domain/stored-thread.ts';
 import { NO_FACTS, withLine } from '../../src/domain/thread-facts.ts';
+import { permissionProfileOf, sandboxPolicyOf } from '../../src/domain/sandbox-policy.ts';
 import {
-  permissionProfileOf,
   restoredSettings,
-  sandboxPolicyOf,
+  settingsAppliedItem,
   turnContextItem,
   type ThreadSettings,
 } from '../../src/domain/thread-settings.ts';
@@ -39,11 +39,12 @@ const settings: fc.Arbitrary<ThreadSettings> = fc.record({
 
 /** What a resume restores from a history that holds this turn. */
 const recorded = (turn: ThreadSettings, defaults: ThreadSettings): ThreadSettings => {
-  const facts = withLine(NO_FACTS, { timestamp: '', item: turnContextItem('t', turn) });
+  const records = [settingsAppliedItem('thread', turn), turnContextItem('t', turn)];
+  const facts = records.reduce((before, item) => withLine(before, { timestamp: '', item }), NO_FACTS);
   return restoredSettings({ ...facts, modelProvider: turn.modelProvider } as unknown as StoredThread, defaults);
 };
 
-it('FACT-11 a resume restores the settings that the last turn was run with', () => {
+it('FACT-11 a resume restores the settings that the history says last, all of them', () => {
   fc.assert(
     fc.property(settings, settings, (turn, defaults) => {
       expect(recorded(turn, defaults)).toEqual(turn);

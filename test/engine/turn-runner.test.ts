@@ -56,6 +56,7 @@ function turn(mode: HistoryMode = 'paginated', client?: ModelClient): RunningTur
     threadId: newThreadId(),
     turnId: newUuid(),
     settings: SETTINGS,
+    areSettingsNews: true,
     history,
     model: client ?? model,
     tokensBefore: usage(100, 10),
@@ -85,7 +86,7 @@ describe('turn runner', () => {
     await running;
     const parts = history.appends.map(({ items }) => kindsOf(items));
     expect(parts).toEqual([
-      ['task_started', 'turn_context', 'model reads user', user],
+      ['task_started', 'turn_context', 'thread_settings_applied', 'model reads user', user],
       [agent, 'model reads assistant'],
       ['token_count'],
       ['task_complete'],

@@ -93,11 +93,10 @@ describe.each(STORES)('forks over the %s', (_name, open) => {
       const fork = await runtime.manager.forkThread(forkOf(thread.id, INTERRUPTED));
       const cut = [...WHOLE.slice(0, 4), 'user: three', 'aborted', 'completed', 'completed', 'interrupted'];
       expect(await seen(runtime, fork.id)).toEqual(cut);
-      expect((await runtime.records(fork.id)).at(-1)?.payload).toMatchObject({
-        type: 'turn_aborted',
-        turn_id: turn.id,
-        reason: 'interrupted',
-      });
+      expect((await runtime.records(fork.id)).slice(-2).map(({ payload }) => payload)).toMatchObject([
+        { type: 'turn_aborted', turn_id: turn.id, reason: 'interrupted' },
+        { type: 'thread_settings_applied', thread_id: fork.id },
+      ]);
       // A fork of the fork adds nothing.
       expect(await forkedWords(runtime, fork.id, INTERRUPTED)).toEqual(cut);
       expect(await forkedWords(runtime, fork.id, truncated(BEYOND))).toEqual(cut);

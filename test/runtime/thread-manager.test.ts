@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { internal } from '../../src/domain/errors.ts';
 import { newThreadId, type ThreadId } from '../../src/domain/ids.ts';
 import type { HistoryMode } from '../../src/domain/session-meta.ts';
-import { sandboxPolicyOf } from '../../src/domain/thread-settings.ts';
+import { sandboxPolicyOf } from '../../src/domain/sandbox-policy.ts';
 import { MemoryThreadStore } from '../../src/store/memory/memory-thread-store.ts';
 import { gate, interceptedStore } from '../support/intercepted-store.ts';
 import { filesBelow, openLocalStore } from '../support/local-store.ts';
@@ -351,8 +351,11 @@ describe.each(STORES)('thread manager over the %s', (_name, open) => {
     await runtime.turn(manager.get(thread.id), 'two');
     const legacy = await runtime.talked(['one'], { historyMode: 'legacy' });
     const ephemeral = await runtime.start({ isEphemeral: true });
-    for (const { id } of [legacy, ephemeral]) {
-      await expect(manager.revertThread(id, 'x', 'test')).rejects.toThrow('only supports paginated threads');
+    for (const [{ id }, why] of [
+      [legacy, 'only supports paginated threads'],
+      [ephemeral, 'ephemeral threads do not support'],
+    ] as const) {
+      await expect(manager.revertThread(id, 'x', 'test')).rejects.toThrow(why);
       expect(manager.find(id)).toBeDefined();
     }
     const lazy = await runtime.start();
@@ -515,6 +518,35 @@ const bound = (runtime: Runtime): Pick<Runtime, 'manager' | 'start' | 'told'> =>
 });
 
 describe('thread manager', () => {
+  it('MGR-48 how a thread is run is recorded when it is news, and restored whole by a later resume', async () => {
+    const home = tempFolder();
+    const runtime = openRuntime(await openLocalStore(home));
+    const { manager } = runtime;
+    const recordsOf = async (id: ThreadId): Promise<number> =>
+      (await runtime.records(id)).filter(({ payload }) => payload['type'] === 'thread_settings_applied').length;
+    const thread = await runtime.talked(['one', 'two']);
+    expect(await recordsOf(thread.id)).toBe(1);
+    const changed = {
+      cwd: '/elsewhere',
+      model: 'other-model',
+      reasoningEffort: 'high',
+      serviceTier: 'priority',
+      approvalsReviewer: 'guardian_subagent',
+      sandboxPolicy: { type: 'dangerFullAccess' },
+    } as const;
+    await thread.takeInput({ message: message('three'), overrides: changed, accepted: () => {} }, 'test');
+    (await runtime.model.call()).answer('re: three');
+    await runtime.whenIdle(thread);
+    expect(await recordsOf(thread.id)).toBe(2);
+    const { settings } = thread;
+    expect(settings).toMatchObject(changed);
+    const fork = await manager.forkThread(forkOf(thread.id, { kind: 'interrupted' }));
+    for (const id of [thread.id, fork.id]) {
+      await manager.registry.close(id, 'test');
+      expect((await manager.resumeThread({ threadId: id, overrides: {} })).settings).toEqual(settings);
+    }
+  });
+
   it('MGR-21 a loaded thread is resumed by its own path, and refused by another', async () => {
     const home = tempFolder();
     const runtime = openRuntime(await openLocalStore(home));
@@ -525,9 +557,9 @@ describe('thread manager', () => {
       manager.resumeThread({ threadId: one.id, path: by, overrides: {} });
     expect(await resume(path)).toBe(one);
     const other = two.described.path ?? '';
-    await expect(resume(other)).rejects.toThrow('already running with a different rollout path');
+    await expect(resume(other)).rejects.toThrow('cannot resume running thread');
     await manager.registry.close(one.id, 'test');
-    await expect(resume(other)).rejects.toThrow(/belongs to thread|already running/);
+    await expect(resume(other)).rejects.toThrow(/is not the current rollout of thread/);
     expect(manager.find(one.id)).toBeUndefined();
     expect((await resume(path)).described.path).toBe(path);
     expect(filesBelow(home).filter((file) => file.endsWith('.jsonl') && file.includes(one.id))).toHaveLength(1);

@@ -159,10 +159,10 @@ export class RpcClient {
   }
 
   /** Says something in a loaded thread and waits for the end of the turn. @returns the completed turn */
-  async turn(threadId: string, text: string): Promise<Json> {
+  async turn(threadId: string, text: string, settings: object = {}): Promise<Json> {
     const from = this.frames.length;
     const input = [{ type: 'text', text, text_elements: [] }];
-    const { turn } = await this.call('turn/start', { threadId, input });
+    const { turn } = await this.call('turn/start', { threadId, input, ...settings });
     const ended = await this.notification('turn/completed', ({ turn: { id } }) => id === turn.id, from);
     return ended.params.turn;
   }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { sandboxPolicyOf } from '../../src/domain/thread-settings.ts';
+import { sandboxPolicyOf } from '../../src/domain/sandbox-policy.ts';
 import { EchoModel } from '../../src/engine/echo-model.ts';
 import type { ModelClient } from '../../src/engine/model-client.ts';
 import { ThreadManager } from '../../src/runtime/thread-manager.ts';
