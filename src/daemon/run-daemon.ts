@@ -86,6 +86,8 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     actor.send({ type: 'stopNow' });
   };
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  // A file that may not grow further (`ulimit -f`) is a write that fails, not the end of the daemon.
+  process.on('SIGXFSZ', ignore);
   process.on('uncaughtException', stopBroken);
   try {
     const { startFailure } = await toPromise(actor);
@@ -93,6 +95,9 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     if (crash !== undefined) throw internal('the daemon failed', crash);
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, stop);
+    process.off('SIGXFSZ', ignore);
     process.off('uncaughtException', stopBroken);
   }
 }
+
+function ignore(): void {}

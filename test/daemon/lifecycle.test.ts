@@ -147,3 +147,38 @@ async function startText(home: string): Promise<string> {
   await running.stop('SIGINT');
   return running.output();
 }
+
+it('LIFE-23 a file that may not grow is a write that is refused: reads go on, and nothing is lost or torn', async () => {
+  const home = tempFolder();
+  const before = await startDaemon(home);
+  const writer = await before.connect();
+  const threadId = (await writer.call('thread/start', {})).thread.id;
+  await writer.turn(threadId, 'words');
+  expect(await before.stop()).toBe(0);
+  // 400 KiB for any file: less than a message, more than the daemon needs for itself.
+  const limited = start('sh', [
+    '-c',
+    'ulimit -f 800; exec "$@"',
+    'sh',
+    process.execPath,
+    SKEIN,
+    'run',
+    '--json',
+    '--home',
+    home,
+  ]);
+  const [line] = await limited.said(/^\{.*\}\n/m);
+  const client = await connected(`unix://${JSON.parse(line).socket}`);
+  const { thread } = await client.call('thread/resume', { threadId });
+  const bytes = readFileSync(thread.path);
+  const input = [{ type: 'text', text: 'x'.repeat(500_000), text_elements: [] }];
+  expect(await client.refusal('turn/start', { threadId, input })).toMatchObject({
+    code: -32603,
+    data: { kind: 'internal', errno: 'EFBIG' },
+  });
+  expect(readFileSync(thread.path).equals(bytes)).toBe(true);
+  expect((await client.call('thread/turns/list', { threadId })).data).toHaveLength(1);
+  expect((await client.turn(threadId, 'shorter words')).status).toBe('completed');
+  expect((await client.call('thread/list', {})).data).toMatchObject([{ id: threadId, preview: 'words' }]);
+  expect(await limited.stop()).toBe(0);
+});
