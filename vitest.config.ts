@@ -5,7 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Builds once what tests start as a process of its own: the daemon, the index thread.
     globalSetup: ['test/support/build.ts'],
-    setupFiles: ['test/support/leaves-nothing.ts'],
+    setupFiles: ['test/support/leaves-nothing.ts', 'test/support/messages-fit.ts'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,

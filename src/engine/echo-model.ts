@@ -11,6 +11,7 @@ export const ECHO_MARK = '[echo, no model is configured]';
  */
 export class EchoModel implements ModelClient {
   readonly name = 'echo';
+  readonly description = 'Says back what it is told; no model is configured.';
   readonly contextWindow = null;
 
   async *stream(request: ModelRequest): AsyncGenerator<ModelEvent> {

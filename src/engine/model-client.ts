@@ -28,6 +28,8 @@ export type ModelEvent =
 export interface ModelClient {
   /** Shown in model lists, logs and `status`. */
   readonly name: string;
+  /** One line for people who choose a model. */
+  readonly description: string;
   readonly contextWindow: number | null;
   stream(request: ModelRequest, signal: AbortSignal): AsyncIterable<ModelEvent>;
 }

@@ -84,6 +84,11 @@ export class ThreadManager {
     return this.#options.store;
   }
 
+  /** What turns run against. */
+  get model(): ModelClient {
+    return this.#options.model;
+  }
+
   get defaults(): ThreadDefaults {
     return this.#options.defaults;
   }

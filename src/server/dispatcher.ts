@@ -6,18 +6,8 @@ import { parseParams } from '../protocol/params/serde.ts';
 import { initialize } from '../protocol/params/thread-params.ts';
 import type { Connection } from './connection.ts';
 import { assertAllowed } from './experimental.ts';
-import { lifecycleMethods } from './handlers/lifecycle-methods.ts';
-import { metadataMethods } from './handlers/metadata-methods.ts';
-import { readingMethods } from './handlers/reading-methods.ts';
-import { turnMethods } from './handlers/turn-methods.ts';
-import type { Method, Request, ServerIdentity, Services } from './request.ts';
-
-const METHODS: Readonly<Record<string, Method>> = {
-  ...lifecycleMethods,
-  ...readingMethods,
-  ...metadataMethods,
-  ...turnMethods,
-};
+import { METHODS } from './methods.ts';
+import type { Request, ServerIdentity, Services } from './request.ts';
 
 /** Requests of one connection that may be under way at once; more are refused, none is lost without an answer. */
 const MAX_PENDING_REQUESTS = 256;

@@ -245,6 +245,7 @@ describe('turn runner', () => {
   it('TURN-9 a model that fails at once, or makes no stream, fails the turn', async () => {
     const broken: ModelClient = {
       name: 'broken',
+      description: 'A double.',
       contextWindow: null,
       stream: () => {
         throw new Error('no key');
@@ -379,6 +380,7 @@ describe('turn runner', () => {
     const deltas = 100_000;
     const fast: ModelClient = {
       name: 'fast',
+      description: 'A double.',
       contextWindow: null,
       async *stream(): AsyncGenerator<ModelEvent> {
         yield { type: 'messageStarted', itemId: 'm' };

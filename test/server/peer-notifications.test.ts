@@ -46,12 +46,15 @@ async function playedToSkein(): Promise<Played> {
   return playSession((options) => server.connect(options), gate);
 }
 
-/** Deltas in a row are one; a count of tokens is that of the answer before it, or says nothing new. */
+/** Said again at once: deltas; and Codex, now and then, that a thread is not loaded. */
+const REPEATABLE = new Set(['item/agentMessage/delta', 'thread/status/changed notLoaded']);
+
+/** Such in a row are one; a count of tokens is that of the answer before it, or says nothing new. */
 function comparable(told: readonly string[]): readonly string[] {
   const kept = told.filter((name) => NOT_OURS[name] === undefined && name !== 'thread/goal/cleared');
   return kept
     .filter((name, index) => name !== 'thread/tokenUsage/updated' || kept[index - 1] === 'item/completed agentMessage')
-    .filter((name, index, names) => name !== 'item/agentMessage/delta' || names[index - 1] !== name);
+    .filter((name, index, names) => !REPEATABLE.has(name) || names[index - 1] !== name);
 }
 
 const comparableSteps = ({ steps }: Played): object =>

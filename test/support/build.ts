@@ -1,12 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { printProtocolSchemas } from './protocol-schemas.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** Compiles the product, so that tests run the daemon and its threads as users do. */
-export default function build(): void {
+/**
+ * Compiles the product, so that tests run the daemon and its threads as users do, and prints the schemas of the protocol.
+ * @returns takes back what only the run needed
+ */
+export default function build(): () => void {
   execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
     cwd: root,
     stdio: 'inherit',
   });
+  return printProtocolSchemas();
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { codexBinary } from './codex-binary.ts';
 import { start, type Running, type WhenDone } from './process.ts';
 import { connected } from './daemon.ts';
 import type { RpcClient, RpcClientOptions } from './rpc-client.ts';
@@ -52,19 +52,4 @@ export async function startCodex(
   );
   const [url] = await running.said(/ws:\/\/[0-9.]+:[1-9][0-9]*/);
   return { ...running, url, connect: (options) => connected(url, options) };
-}
-
-/** The executable itself: its Node wrapper would be one process more to end. */
-export function codexBinary(): string {
-  const require = createRequire(import.meta.url);
-  const wrapper = createRequire(require.resolve('@openai/codex/package.json'));
-  const { platform, arch } = process;
-  const manifest = wrapper.resolve(`@openai/codex-${platform}-${arch}/package.json`);
-  const triples: Readonly<Record<string, string>> = {
-    'linux-x64': 'x86_64-unknown-linux-musl',
-    'linux-arm64': 'aarch64-unknown-linux-musl',
-    'darwin-x64': 'x86_64-apple-darwin',
-    'darwin-arm64': 'aarch64-apple-darwin',
-  };
-  return join(manifest, '../vendor', triples[`${platform}-${arch}`] ?? '', 'bin/codex');
 }

@@ -74,6 +74,7 @@ export class ModelCall {
 /** A model that answers as the test says, call by call. */
 export class HandModel implements ModelClient {
   readonly name = 'hand';
+  readonly description = 'A double.';
   readonly contextWindow = null;
   readonly #calls: ModelCall[] = [];
   readonly #waiting: ((call: ModelCall) => void)[] = [];

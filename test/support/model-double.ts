@@ -69,6 +69,7 @@ export class ModelCall {
 /** A model whose calls wait for the test to answer them. It never looks at its signal: the worst kind of model. */
 export class ModelDouble implements ModelClient {
   readonly name = 'double';
+  readonly description = 'A double.';
   readonly contextWindow = 1_000;
   readonly #calls: ModelCall[] = [];
   readonly #waiting: ((call: ModelCall) => void)[] = [];

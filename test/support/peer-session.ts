@@ -59,6 +59,7 @@ export const scriptOf =
 /** The model of the session for Skein. */
 export class SessionModel implements ModelClient {
   readonly name = 'session';
+  readonly description = 'A double.';
   readonly contextWindow = 1_000;
   readonly #gate: ModelGate;
   #count = 0;

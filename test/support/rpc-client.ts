@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { WebSocket, type ClientOptions } from 'ws';
+import { misfit } from './protocol-schemas.ts';
 
 /** Anything that comes over the wire. */
 // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of any shape
@@ -33,6 +34,11 @@ export interface RpcClientOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+const misfits: string[] = [];
+
+/** What clients of this test got from Skein that is not of the protocol. Empty afterwards. */
+export const takeMisfits = (): readonly string[] => misfits.splice(0);
+
 /** Longer than anything here takes; a test that waits for what never comes should say what it was. */
 const PATIENCE_MS = 20_000;
 
@@ -42,12 +48,18 @@ export class RpcClient {
   /** All frames, in the order in which they came. */
   readonly frames: Json[] = [];
   readonly #listeners = new Set<() => void>();
+  /** Methods of requests that wait for their answer. */
+  readonly #asked = new Map<number, string>();
+  /** Skein introduces itself; what it sends is held against the schemas of the protocol. */
+  #isSkein = false;
   #lastId = 0;
 
   private constructor(socket: WebSocket) {
     this.socket = socket;
     socket.on('message', (data: Buffer) => {
-      this.frames.push(JSON.parse(data.toString('utf8')));
+      const frame: Json = JSON.parse(data.toString('utf8'));
+      this.#check(frame);
+      this.frames.push(frame);
       for (const listener of this.#listeners) listener();
     });
     socket.on('close', () => {
@@ -100,6 +112,7 @@ export class RpcClient {
     this.#lastId += 1;
     const id = this.#lastId;
     const from = this.frames.length;
+    this.#asked.set(id, method);
     this.send({ id, method, ...(params === undefined ? {} : { params }) });
     return this.frame(`the answer to ${method}`, (frame) => frame.id === id && frame.method === undefined, from);
   }
@@ -165,6 +178,16 @@ export class RpcClient {
     const { turn } = await this.call('turn/start', { threadId, input, ...settings });
     const ended = await this.notification('turn/completed', ({ turn: { id } }) => id === turn.id, from);
     return ended.params.turn;
+  }
+
+  /** Notes what does not fit; the end of the test says so. */
+  #check(frame: Json): void {
+    const method = frame.method === undefined ? this.#asked.get(frame.id) : undefined;
+    if (method === 'initialize' && / skein \(/.test(frame.result?.userAgent ?? '')) this.#isSkein = true;
+    const isOurs = frame.method !== undefined || method !== undefined;
+    const wrong = this.#isSkein && isOurs ? misfit(frame, method) : undefined;
+    if (wrong !== undefined)
+      misfits.push(`${method ?? frame.method}: ${wrong}\n${JSON.stringify(frame).slice(0, 2_000)}`);
   }
 
   async close(): Promise<void> {

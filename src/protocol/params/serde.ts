@@ -143,7 +143,11 @@ export const openTagged = (name: string, kinds: Readonly<Record<string, z.ZodTyp
  * @throws RpcError -32600 that says what is wrong with them
  */
 export function parseParams<S extends z.ZodType>(schema: S, params: unknown): z.infer<S> {
-  if (params === undefined || params === null) throw invalid('missing field `params`');
+  if (params === undefined || params === null) {
+    const absent = schema.safeParse(undefined);
+    if (absent.success) return absent.data;
+    throw invalid('missing field `params`');
+  }
   const result = schema.safeParse(params);
   if (result.success) return result.data;
   throw invalid(sentenceOf(result.error, params));

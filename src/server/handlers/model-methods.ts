@@ -1,0 +1,67 @@
+import type { JsonObject } from '../../domain/json.ts';
+import { anything, modelList, paged } from '../../protocol/params/host-params.ts';
+import { method, type Method, type Services } from '../request.ts';
+
+/** The one model that the daemon runs turns against. */
+function modelView({ manager }: Services): JsonObject {
+  const { model, reasoningEffort } = manager.defaults.settings;
+  return {
+    id: model,
+    model,
+    upgrade: null,
+    upgradeInfo: null,
+    availabilityNux: null,
+    displayName: model,
+    description: manager.model.description,
+    modelSpecialty: null,
+    hidden: false,
+    // Clients show efforts as a choice: with none supported there is none to make.
+    supportedReasoningEfforts: [],
+    defaultReasoningEffort: reasoningEffort ?? 'none',
+    inputModalities: ['text', 'image'],
+    supportsPersonality: false,
+    multiAgentVersion: null,
+    additionalSpeedTiers: [],
+    serviceTiers: [],
+    defaultServiceTier: null,
+    availableAccessPrograms: null,
+    isDefault: true,
+  };
+}
+
+const list = method(modelList, (_params, request, services) => {
+  request.answer({ data: [modelView(services)], nextCursor: null });
+});
+
+const providers = method(anything, (_params, request, { manager }) => {
+  const { modelProvider } = manager.defaults.settings;
+  request.answer({
+    data: manager.defaults.modelProviders.map((id) => ({
+      id,
+      name: id,
+      canEdit: false,
+      baseUrl: null,
+      settings: { type: 'customGateway', auth: { mode: 'none' } },
+    })),
+    defaultProviderId: modelProvider,
+    canChangeDefault: false,
+  });
+});
+
+/** Methods about models and how they may be used. */
+export const modelMethods: Readonly<Record<string, Method>> = {
+  'model/list': list,
+  'modelProvider/list': providers,
+  'modelProvider/capabilities/read': method(anything, (_params, request) => {
+    request.answer({ imageGeneration: false, webSearch: false });
+  }),
+  'collaborationMode/list': method(anything, (_params, request) => {
+    request.answer({ data: [{ name: 'Default', mode: 'default', model: null, reasoning_effort: null }] });
+  }),
+  'permissionProfile/list': method(paged('PermissionProfileListParams'), (_params, request) => {
+    request.answer({
+      data: [':read-only', ':workspace', ':danger-full-access'].map((id) => ({ id, description: null, allowed: true })),
+      nextCursor: null,
+    });
+  }),
+};

@@ -1,0 +1,124 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Ajv, type ValidateFunction } from 'ajv';
+import { codexBinary } from './codex-binary.ts';
+
+/**
+ * The peer's own JSON schemas, printed by its binary, and what of a message does not fit them. Tests of Skein hold every
+ * message that it sends against them (test/support/rpc-client.ts).
+ */
+
+/** Where the schemas lie, for the processes of a test run. */
+const FOLDER = 'SKEIN_TEST_PROTOCOL_SCHEMAS';
+
+/** Prints the schemas once for a test run. @returns removes them */
+export function printProtocolSchemas(): () => void {
+  const folder = mkdtempSync(join(tmpdir(), 'codex-schemas-'));
+  execFileSync(codexBinary(), ['app-server', 'generate-json-schema', '--experimental', '--out', folder], {
+    env: { PATH: process.env['PATH'], HOME: folder, CODEX_HOME: folder },
+    stdio: 'ignore',
+  });
+  process.env[FOLDER] = folder;
+  return () => rmSync(folder, { recursive: true, force: true });
+}
+
+interface RequestVariant {
+  readonly properties: {
+    readonly method: { readonly enum: readonly [string] };
+    readonly params?: { readonly $ref?: string; readonly anyOf?: readonly { readonly $ref?: string }[] };
+  };
+}
+
+const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: false });
+const validators = new Map<string, ValidateFunction>();
+
+function printedTo(): string {
+  const path = process.env[FOLDER];
+  if (path === undefined) throw new Error('the schemas of the protocol have not been printed');
+  return path;
+}
+
+const schema = (file: string): object => JSON.parse(readFileSync(join(printedTo(), file), 'utf8')) as object;
+
+/** Checks a value against a file, or against the variant of it that a method has: trying all of them takes long. */
+function validator(file: string, method?: string): ValidateFunction | undefined {
+  const key = `${file} ${method ?? ''}`;
+  const known = validators.get(key);
+  if (known !== undefined) return known;
+  const whole = schema(file) as { readonly definitions?: object };
+  const chosen = method === undefined ? whole : variantsOf(file).find((variant) => methodOf(variant) === method);
+  if (chosen === undefined) return undefined;
+  const made = ajv.compile({ ...chosen, definitions: whole.definitions ?? {} });
+  validators.set(key, made);
+  return made;
+}
+
+/** Methods that the peer's schema has, in its order. */
+export function methodsOf(kind: 'ClientRequest' | 'ServerNotification' | 'ServerRequest'): readonly string[] {
+  return variantsOf(`${kind}.json`).map(methodOf);
+}
+
+const methodOf = ({ properties }: RequestVariant): string => properties.method.enum[0];
+
+const variantsOf = (file: string): readonly RequestVariant[] =>
+  (schema(file) as { readonly oneOf: readonly RequestVariant[] }).oneOf;
+
+/** Answers whose type is not named as the parameters are. */
+const ODD_RESPONSES: Readonly<Record<string, string>> = {
+  'memory/reset': 'MemoryResetResponse',
+  'rollout/compress': 'RolloutCompressResponse',
+  'account/gatewayOAuth/cancel': 'GatewayOAuthCancelResponse',
+  'remoteControl/status/read': 'RemoteControlStatusReadResponse',
+  'config/mcpServer/reload': 'McpServerRefreshResponse',
+  'windowsSandbox/readiness': 'WindowsSandboxReadinessResponse',
+  'accountSession/list': 'AccountSessionsResponse',
+  'account/logout': 'LogoutAccountResponse',
+  'account/securitySetup/read': 'GetAccountSecuritySetupResponse',
+  'account/workspaceMessages/read': 'GetWorkspaceMessagesResponse',
+  'externalAgentConfig/import/readHistories': 'ExternalAgentConfigImportHistoriesReadResponse',
+  'config/value/write': 'ConfigWriteResponse',
+  'config/batchWrite': 'ConfigWriteResponse',
+  'configRequirements/read': 'ConfigRequirementsReadResponse',
+};
+
+const responseFiles = new Map<string, string | null>();
+
+/** The file of a method's answer; null if the peer's schema does not have it. */
+function responseFile(method: string): string | null {
+  const known = responseFiles.get(method);
+  if (known !== undefined) return known;
+  const variant = variantsOf('ClientRequest.json').find((request) => methodOf(request) === method);
+  const { params } = variant?.properties ?? {};
+  const ref = params?.$ref ?? params?.anyOf?.find(({ $ref }) => $ref !== undefined)?.$ref ?? '';
+  const name = ODD_RESPONSES[method] ?? (ref.split('/').at(-1) ?? '').replace(/Params$/, 'Response');
+  const found = ['', 'v1/', 'v2/']
+    .map((room) => `${room}${name}.json`)
+    .find((file) => existsSync(join(printedTo(), file)));
+  responseFiles.set(method, found ?? null);
+  return found ?? null;
+}
+
+/**
+ * What is wrong with an answer, a notification or a request of the server; undefined if it fits.
+ * @param answered method of the request that the message answers; absent: the message is the server's own
+ */
+export function misfit(message: unknown, answered?: string): string | undefined {
+  if (answered === undefined) {
+    const { id, method } = message as { readonly id?: unknown; readonly method: string };
+    return misfitOf(id === undefined ? 'ServerNotification.json' : 'ServerRequest.json', message, method);
+  }
+  const { error, result } = message as { readonly error?: unknown; readonly result?: unknown };
+  if (error !== undefined) return misfitOf('JSONRPCError.json', message);
+  const file = responseFile(answered);
+  if (file === null) return `the peer has no method ${answered}`;
+  return misfitOf(file, result);
+}
+
+function misfitOf(file: string, value: unknown, method?: string): string | undefined {
+  const validate = validator(file, method);
+  if (validate === undefined) return `${file} has no ${method}`;
+  if (validate(value)) return undefined;
+  return `${file}: ${ajv.errorsText(validate.errors?.slice(0, 5))}`;
+}
