@@ -1,11 +1,10 @@
-import { conflict, errnoOf, invalidRequest } from '../../domain/errors.ts';
+import { conflict, invalidRequest } from '../../domain/errors.ts';
 import { newThreadId, successorOf, type ThreadId } from '../../domain/ids.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import { assertValidPatch, isEmptyPatch, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
 import type { Page } from '../../domain/page.ts';
 import { localTimeOf } from '../../domain/rollout-file-name.ts';
 import type { RolloutLine } from '../../domain/rollout-line.ts';
-import type { HistoryMode } from '../../domain/session-meta.ts';
 import type { StoredThread } from '../../domain/stored-thread.ts';
 import type { ThreadQuery } from '../../domain/thread-query.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
@@ -30,20 +29,17 @@ import type {
 import { forkHeader, revertHeader, startOfRollout } from './branches.ts';
 import { canonicalPath } from './canonical-path.ts';
 import { Collections } from './collections.ts';
-import { LOOKS } from './compressed-rollout.ts';
 import { Deletions } from './deletions.ts';
-import { openStretch, readStretch, type OpenStretch } from './history-stream.ts';
+import { readStretch } from './history-stream.ts';
 import { HomeLayout } from './home-layout.ts';
 import { IndexAccess, noRollout } from './index-access.ts';
 import type { HistoryPrefix, IndexApi, LocatedThread } from './index/index-api.ts';
-import type { RestoredTime } from './index/plain-again.ts';
 import { LiveWriters } from './live-writers.ts';
-import { isWrittenToHistory, patchRecord, readHeader } from './metadata-lines.ts';
+import { isWrittenToHistory, patchRecord } from './metadata-lines.ts';
 import { NameIndex } from './name-index.ts';
 import { OpenFiles } from './open-files.ts';
-import type { RolloutStart } from './rollout-file.ts';
-import { readTail } from './rollout-tail.ts';
-import { RolloutWriter } from './rollout-writer.ts';
+import type { RolloutWriter } from './rollout-writer.ts';
+import { StoredRollouts } from './stored-rollouts.ts';
 import { WriterLocks } from './writer-locks.ts';
 
 export interface LocalThreadStoreOptions {
@@ -73,9 +69,9 @@ export class LocalThreadStore implements ThreadStore {
   readonly #names: NameIndex;
   readonly #openFiles: OpenFiles;
   readonly #live: LiveWriters;
+  readonly #stored: StoredRollouts;
   readonly #collections: Collections;
   readonly #deletions: Deletions;
-  readonly #restore = (path: string): Promise<boolean> => this.#index.current.restore(path, 'now');
   /** Whatever creates, moves, ends or removes a thread does so alone. Appends do not wait for it. */
   readonly #lifecycle = new KeyedMutex<ThreadId>();
 
@@ -87,7 +83,8 @@ export class LocalThreadStore implements ThreadStore {
     this.#locks = new WriterLocks(this.#home.writerLocks);
     this.#names = new NameIndex(this.#home.nameIndex, this.#home.nameIndexLock);
     this.#openFiles = new OpenFiles(options.maxOpenFiles);
-    this.#live = new LiveWriters(this.#locks, this.#openFiles, this.#now, this.#restore);
+    this.#stored = new StoredRollouts(this.#index, this.#openFiles, this.#now);
+    this.#live = new LiveWriters(this.#locks, this.#openFiles, this.#now, this.#stored.restore);
     this.#collections = new Collections(this.#home, this.#index, this.#locks, this.#now);
     this.#deletions = new Deletions(this.#home, this.#index, this.#locks, this.#names);
   }
@@ -114,9 +111,9 @@ export class LocalThreadStore implements ThreadStore {
         const [current] = located.rollouts;
         if (current.isArchived && !includeArchived) throw noRollout(threadId);
         const { historyMode } = located;
-        const isRestored = await this.#restore(current.path);
+        const isRestored = await this.#stored.restore(current.path);
         resumed = isRestored ? (await this.#index.located(threadId)).thread : located.thread;
-        return { historyMode, path: current.path, start: await this.#startAtEnd(current.path, historyMode) };
+        return { historyMode, path: current.path, start: await this.#stored.startAtEnd(current.path, historyMode) };
       });
       if (resumed === undefined) throw noRollout(threadId);
       return resumed;
@@ -190,7 +187,7 @@ export class LocalThreadStore implements ThreadStore {
   ): AsyncGenerator<RolloutLine> {
     await this.#readable(threadId, includeArchived);
     const { length } = await this.#index.current.stretches(threadId);
-    for (let index = 0; index < length; index += 1) yield* readStretch(await this.#openStretch(threadId, index));
+    for (let index = 0; index < length; index += 1) yield* readStretch(await this.#stored.openStretch(threadId, index));
   }
 
   async readThread(
@@ -393,12 +390,12 @@ export class LocalThreadStore implements ThreadStore {
       const located = await this.#index.located(threadId);
       const path = live?.writer.path ?? located.rollouts[0].path;
       // The end is looked at first: that makes a compressed rollout plain.
-      const start = live === undefined ? await this.#startAtEnd(path, located.historyMode) : undefined;
-      const header = await this.#whilePlain(path, () => readHeader(path, threadId));
+      const start = live === undefined ? await this.#stored.startAtEnd(path, located.historyMode) : undefined;
+      const header = await this.#stored.header(path, threadId);
       const record: NewRecord = { timestamp: formatTimestamp(nowMs), item: patchRecord(header, located.thread, patch) };
       const append = (writer: RolloutWriter): Promise<void> => writer.append([record], 'power', 'withdraw');
       if (live !== undefined) await append(live.writer);
-      else if (start !== undefined) await this.#writeOnce(path, start, append);
+      else if (start !== undefined) await this.#stored.writeOnce(path, start, append);
       this.#index.touch(path);
       return located;
     } finally {
@@ -415,56 +412,14 @@ export class LocalThreadStore implements ThreadStore {
   async #writeRevert(located: LocatedThread, prefix: HistoryPrefix): Promise<string> {
     const { thread, rollouts } = located;
     const { path: oldPath } = rollouts[0];
-    const oldHeader = await this.#whilePlain(oldPath, () => readHeader(oldPath, thread.id), 'keep');
+    const oldHeader = await this.#stored.header(oldPath, thread.id, 'keep');
     const header = revertHeader(oldHeader, thread, prefix);
     const rolloutId = idAfter(rollouts.map((rollout) => rollout.rolloutId));
     const name = { threadId: thread.id, rolloutId, localTime: localTimeOf(this.#now()), isCompressed: false };
     const path = rollouts[0].isArchived ? this.#home.archivedPath(name) : this.#home.activePath(name);
     const start = startOfRollout(() => Promise.resolve(header), 'paginated', prefix);
-    await this.#writeOnce(path, start, (writer) => writer.persist('power'));
+    await this.#stored.writeOnce(path, start, (writer) => writer.persist('power'));
     return path;
-  }
-
-  /** Opens a writer for one write, and leaves nothing open whatever comes of it. */
-  async #writeOnce(path: string, start: RolloutStart, write: (writer: RolloutWriter) => Promise<void>): Promise<void> {
-    const writer = new RolloutWriter(path, start, this.#openFiles, this.#now, this.#restore);
-    try {
-      await write(writer);
-      await writer.close();
-    } catch (error) {
-      await writer.discard();
-      throw error;
-    }
-  }
-
-  /** Where writing goes on in a rollout that is there; a compressed one is made plain, and counts as updated. */
-  async #startAtEnd(path: string, mode: HistoryMode): Promise<RolloutStart> {
-    return { kind: 'existing', ...(await this.#whilePlain(path, () => readTail(path, mode))) };
-  }
-
-  /** Reads a rollout that has to be plain for that, and is made so as often as others compress it meanwhile. */
-  async #whilePlain<T>(path: string, read: () => Promise<T>, time: RestoredTime = 'now'): Promise<T> {
-    for (let look = 1; ; look += 1) {
-      await this.#index.current.restore(path, time);
-      try {
-        return await read();
-      } catch (error) {
-        if (errnoOf(error) !== 'ENOENT' || look === LOOKS) throw error;
-      }
-    }
-  }
-
-  /** A stretch of a thread's history, opened; looked for again if its file is moved away meanwhile. */
-  async #openStretch(threadId: ThreadId, index: number): Promise<OpenStretch> {
-    for (let look = 1; ; look += 1) {
-      const stretch = (await this.#index.current.stretches(threadId))[index];
-      if (stretch === undefined) throw noRollout(threadId);
-      try {
-        return await openStretch(stretch);
-      } catch (error) {
-        if (errnoOf(error) !== 'ENOENT' || look === LOOKS) throw error;
-      }
-    }
   }
 
   #assertNoneLive(threadIds: readonly ThreadId[]): void {

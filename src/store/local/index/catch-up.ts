@@ -14,7 +14,8 @@ import { readRollout, type PlacedRecord } from '../rollout-reader.ts';
 import { remedyFor, storedJson, type IndexDatabase } from './database.ts';
 import { markBefore } from './file-mark.ts';
 import type { ReadMeter } from './read-meter.ts';
-import { isReadToEnd, type RolloutBase, type RolloutRow, type RolloutTable } from './rollout-table.ts';
+import { isReadToEnd, type RolloutBase, type RolloutRow } from './rollout-row.ts';
+import type { RolloutTable } from './rollout-table.ts';
 
 const ROLES: Readonly<Record<ItemRole, number>> = { other: 0, user: 1, agent: 2 };
 

@@ -1,7 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
 import type { Statement } from 'better-sqlite3';
-import type { JsonObject } from '../../../domain/json.ts';
-import { decodeLine } from '../../../domain/rollout-line.ts';
 import type { HistoryMode } from '../../../domain/session-meta.ts';
 import { itemOfCompleted, itemOfLegacyEvents } from '../../../domain/thread-item.ts';
 import type { HistoryPosition, Placed } from '../../../domain/history-cursor.ts';
@@ -10,7 +7,8 @@ import type { ThreadItem, ThreadItemEntry, Turn, TurnError, TurnItemsView, TurnS
 import type { ReadMeter } from './read-meter.ts';
 import { storedJson, type IndexDatabase } from './database.ts';
 import type { Segment } from './lineage.ts';
-import type { RolloutRow } from './rollout-table.ts';
+import { OpenRollouts } from './open-rollouts.ts';
+import type { RolloutRow } from './rollout-row.ts';
 
 /** Part of a history, and whether there is more behind it. */
 export interface HistorySlice<T> {
@@ -364,38 +362,4 @@ function itemView(row: ItemRow, segment: Segment, mode: HistoryMode, files: Open
   const [first] = payloads;
   if (first === undefined) return undefined;
   return mode === 'legacy' ? itemOfLegacyEvents(payloads, row.item_id) : itemOfCompleted(first);
-}
-
-/** The rollouts that a page reads from, each opened once. */
-class OpenRollouts {
-  readonly #meter: ReadMeter;
-  readonly #pathOf: (row: RolloutRow) => string;
-  readonly #fds = new Map<number, number>();
-
-  constructor(meter: ReadMeter, pathOf: (row: RolloutRow) => string) {
-    this.#meter = meter;
-    this.#pathOf = pathOf;
-  }
-
-  /** The payload of the record at a place; undefined if there is none any more. */
-  payload(segment: Segment, offset: number, length: number): JsonObject | undefined {
-    const { rollout } = segment;
-    const fd = this.#fds.get(rollout.id) ?? openSync(this.#pathOf(rollout), 'r');
-    this.#fds.set(rollout.id, fd);
-    const buffer = Buffer.allocUnsafe(length);
-    let done = 0;
-    while (done < length) {
-      const count = readSync(fd, buffer, done, length - done, offset + done);
-      if (count === 0) return undefined;
-      done += count;
-    }
-    this.#meter.bytesRead += length;
-    const decoded = decodeLine(buffer);
-    return decoded.ok ? decoded.line.item.payload : undefined;
-  }
-
-  close(): void {
-    for (const fd of this.#fds.values()) closeSync(fd);
-    this.#fds.clear();
-  }
 }

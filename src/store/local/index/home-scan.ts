@@ -4,7 +4,7 @@ import { errnoOf } from '../../../domain/errors.ts';
 import { epochMsOfLocalTime, parseRolloutFileName } from '../../../domain/rollout-file-name.ts';
 import { compressedPath, LOOKS, plainPath } from '../compressed-rollout.ts';
 import type { HomeLayout } from '../home-layout.ts';
-import { UNKNOWN_SIZE, type FileState, type SeenFile } from './rollout-table.ts';
+import { UNKNOWN_SIZE, type FileState, type SeenFile } from './rollout-row.ts';
 
 /** A folder that holds rollouts, or folders of them. */
 export interface RolloutFolder {

@@ -11,7 +11,8 @@ import { PendingCover } from './pending-cover.ts';
 import { PlainCopies } from './plain-copies.ts';
 import type { ReadMeter } from './read-meter.ts';
 import { RolloutSync } from './rollout-sync.ts';
-import { RolloutTable, type RolloutRow } from './rollout-table.ts';
+import type { RolloutRow } from './rollout-row.ts';
+import { RolloutTable } from './rollout-table.ts';
 import { ThreadTable } from './thread-table.ts';
 
 export interface IndexOptions {

@@ -24,7 +24,7 @@ import { snippetOf, visibleText } from './message-search.ts';
 import { PlainAgain, type RestoredTime } from './plain-again.ts';
 import { ChangedRollout } from './plain-copies.ts';
 import { cutAt } from './prefix.ts';
-import { isReadToEnd } from './rollout-table.ts';
+import { isReadToEnd } from './rollout-row.ts';
 import { ThreadLookup, unreadable } from './thread-lookup.ts';
 import type { IndexedThread } from './thread-table.ts';
 

@@ -1,6 +1,6 @@
 import { invalidRequest } from '../../../domain/errors.ts';
 import type { ThreadId } from '../../../domain/ids.ts';
-import type { RolloutRow } from './rollout-table.ts';
+import type { RolloutRow } from './rollout-row.ts';
 
 /** A stretch of history in one rollout: what of that file belongs to the thread. */
 export interface Segment {

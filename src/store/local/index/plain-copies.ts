@@ -5,7 +5,7 @@ import type { ThreadId } from '../../../domain/ids.ts';
 import { compressedBytes } from '../compressed-rollout.ts';
 import { FILE_MODE, makeDirectory, OPEN_NEW, posix, writeFully } from '../files.ts';
 import { stateOfRollout } from './home-scan.ts';
-import { isSameFile, type RolloutRow } from './rollout-table.ts';
+import { isSameFile, type RolloutRow } from './rollout-row.ts';
 
 /**
  * What all copies together may take on disk. Enough for the few old threads that someone pages through at a time; a

@@ -22,14 +22,8 @@ import {
   type RolloutFolder,
 } from './home-scan.ts';
 import type { HomeWatcher } from './home-watcher.ts';
-import {
-  isReadToEnd,
-  isSameFile,
-  type RolloutBase,
-  type RolloutRow,
-  type RolloutTable,
-  type SeenFile,
-} from './rollout-table.ts';
+import { isReadToEnd, isSameFile, type RolloutBase, type RolloutRow, type SeenFile } from './rollout-row.ts';
+import type { RolloutTable } from './rollout-table.ts';
 import type { ThreadTable } from './thread-table.ts';
 
 /** Files per slice of a sweep, and per transaction: a few milliseconds of stat calls. */

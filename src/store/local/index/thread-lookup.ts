@@ -8,7 +8,7 @@ import { stateOfRollout } from './home-scan.ts';
 import type { LocatedThread, RolloutPlace } from './index-api.ts';
 import type { IndexLife } from './index-life.ts';
 import { lineageOf, type Segment } from './lineage.ts';
-import type { RolloutRow } from './rollout-table.ts';
+import type { RolloutRow } from './rollout-row.ts';
 import type { IndexedThread } from './thread-table.ts';
 
 /** Finds threads and the files that they consist of, read up to what those files hold now. */

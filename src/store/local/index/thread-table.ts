@@ -13,7 +13,8 @@ import {
   type ThreadSortKey,
 } from '../../../domain/thread-query.ts';
 import { storedJson, type IndexDatabase } from './database.ts';
-import type { RolloutRow, RolloutTable } from './rollout-table.ts';
+import type { RolloutRow } from './rollout-row.ts';
+import type { RolloutTable } from './rollout-table.ts';
 
 const SORT_COLUMNS: Readonly<Record<ThreadSortKey, string>> = {
   createdAt: 'created_ms',

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import type { ThreadId } from '../../../../src/domain/ids.ts';
 import { stateOfRollout } from '../../../../src/store/local/index/home-scan.ts';
 import { PlainCopies } from '../../../../src/store/local/index/plain-copies.ts';
-import type { RolloutRow } from '../../../../src/store/local/index/rollout-table.ts';
+import type { RolloutRow } from '../../../../src/store/local/index/rollout-row.ts';
 import { filesBelow } from '../../../support/local-store.ts';
 import { someThreadId } from '../../../support/records.ts';
 import { tempFolder } from '../../../support/temp-home.ts';
