@@ -1,15 +1,17 @@
 import { accountMethods } from './handlers/account-methods.ts';
+import { collectionMethods } from './handlers/collection-methods.ts';
 import { configMethods } from './handlers/config-methods.ts';
+import { diagnosticsMethods } from './handlers/diagnostics-methods.ts';
 import { extensionMethods } from './handlers/extension-methods.ts';
 import { lifecycleMethods } from './handlers/lifecycle-methods.ts';
 import { metadataMethods } from './handlers/metadata-methods.ts';
 import { modelMethods } from './handlers/model-methods.ts';
 import { readingMethods } from './handlers/reading-methods.ts';
 import { turnMethods } from './handlers/turn-methods.ts';
+import { unsupportedMethods } from './handlers/unsupported-methods.ts';
 import type { Method } from './request.ts';
 
-/** Every method that Skein answers, by its name; `initialize` is the dispatcher's own. */
-export const METHODS: Readonly<Record<string, Method>> = {
+const SERVED: Readonly<Record<string, Method>> = {
   ...lifecycleMethods,
   ...readingMethods,
   ...metadataMethods,
@@ -18,4 +20,12 @@ export const METHODS: Readonly<Record<string, Method>> = {
   ...modelMethods,
   ...configMethods,
   ...extensionMethods,
+  ...collectionMethods,
+  ...diagnosticsMethods,
 };
+
+/**
+ * Every method that Skein answers, by its name; `initialize` is the dispatcher's own. What is served comes first when
+ * they are listed, and counts.
+ */
+export const METHODS: Readonly<Record<string, Method>> = { ...SERVED, ...unsupportedMethods, ...SERVED };

@@ -32,10 +32,19 @@ export interface Request {
   answer(result: object): void;
 }
 
+/** How far Skein has what a method is about; said in the table of the protocol (test/COVERAGE.md). */
+export type Support =
+  | 'done'
+  /** There is none of it here, on purpose, and the answer says so: an empty list, no account. */
+  | 'empty'
+  /** Refused. */
+  | 'unsupported';
+
 /** A method: its parameters, validated before it runs, and what it does. It answers by `request.answer`. */
 export interface Method<S extends z.ZodType = z.ZodType> {
   readonly params: S;
   readonly experimental: Experimental;
+  readonly support: Support;
   readonly handle: (params: z.infer<S>, request: Request, services: Services) => Promise<void> | void;
 }
 
@@ -44,4 +53,10 @@ export const method = <S extends z.ZodType>(
   params: S,
   handle: Method<S>['handle'],
   experimental: Experimental = 'no',
-): Method => ({ params, handle: handle as Method['handle'], experimental });
+): Method => ({ params, handle: handle as Method['handle'], experimental, support: 'done' });
+
+/** A method about something that there is none of here. */
+export const empty = (of: Method): Method => ({ ...of, support: 'empty' });
+
+/** A method that is always refused. */
+export const unsupported = (of: Method): Method => ({ ...of, support: 'unsupported' });

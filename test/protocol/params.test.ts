@@ -6,12 +6,12 @@ import {
   ask,
   bothServers,
   differences,
-  peerSchemas,
   startNamed,
   UNKNOWN_ID,
   type Exception,
   type Question,
 } from '../support/both-servers.ts';
+import { schemaOf } from '../support/protocol-schemas.ts';
 import type { Json } from '../support/rpc-client.ts';
 
 /** Every method of Skein's with parameters that are wrong, asked of the real Codex, too. */
@@ -67,15 +67,14 @@ describe('parameters', () => {
   });
 
   it('PARAM-2 are what they should be, member by member, used or not', async () => {
-    const schemaOf = peerSchemas();
     const questions = Object.entries(METHODS).flatMap(([method, [type, least]]) => {
-      const schema: Json = schemaOf(type);
+      const { required = [], properties = {} } = schemaOf(type);
       const isStart = method === 'thread/start';
-      const without = (schema.required ?? []).map((name: string) => {
+      const without = required.map((name) => {
         const { [name]: _absent, ...rest } = least;
         return ask(method, rest);
       });
-      const wrong = Object.keys(schema.properties).flatMap((name) =>
+      const wrong = Object.keys(properties).flatMap((name) =>
         WRONG.map((value) =>
           ask(method, { ...least, [name]: value, ...(isStart && name !== 'ephemeral' ? STOP : {}) }),
         ),

@@ -1,9 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { ECHO_MARK } from '../../src/engine/echo-model.ts';
-import { codexBinary } from './codex-binary.ts';
 import { MODEL, PROVIDER, startCodex } from './codex.ts';
 import { startDaemon } from './daemon.ts';
 import type { WhenDone } from './process.ts';
@@ -179,11 +175,4 @@ function named(text: string, { names, home }: Side): string {
       // Skein says who it is.
       .replace(/(already has an active writer): .*$/, '$1')
   );
-}
-
-/** The peer's schema of the parameters of a method, by the name of their type. */
-export function peerSchemas(): (type: string) => Json {
-  const folder = tempFolder('schemas-');
-  execFileSync(codexBinary(), ['app-server', 'generate-json-schema', '--experimental', '--out', folder]);
-  return (type) => JSON.parse(readFileSync(join(folder, 'v2', `${type}.json`), 'utf8'));
 }

@@ -27,8 +27,21 @@ export function printProtocolSchemas(): () => void {
 interface RequestVariant {
   readonly properties: {
     readonly method: { readonly enum: readonly [string] };
-    readonly params?: { readonly $ref?: string; readonly anyOf?: readonly { readonly $ref?: string }[] };
+    readonly params?: Schema;
   };
+}
+
+/** What of a JSON schema is looked at here. */
+export interface Schema {
+  readonly $ref?: string;
+  readonly allOf?: readonly Schema[];
+  readonly anyOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
+  readonly enum?: readonly unknown[];
+  readonly type?: string | readonly string[];
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly minimum?: number;
 }
 
 const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: false });
@@ -58,6 +71,41 @@ function validator(file: string, method?: string): ValidateFunction | undefined 
 /** Methods that the peer's schema has, in its order. */
 export function methodsOf(kind: 'ClientRequest' | 'ServerNotification' | 'ServerRequest'): readonly string[] {
   return variantsOf(`${kind}.json`).map(methodOf);
+}
+
+/** The schema of a type of the protocol, such as `ThreadReadParams`. */
+export const schemaOf = (type: string): Schema & { readonly definitions?: Readonly<Record<string, Schema>> } =>
+  schema(`v2/${type}.json`);
+
+/**
+ * Parameters of a method that have no more in them than they must; null if it can do without any.
+ * @param text stands for every text
+ */
+export function leastParams(method: string, text: string): unknown {
+  const { definitions = {} } = schema('ClientRequest.json') as { readonly definitions?: Record<string, Schema> };
+  const params = variantsOf('ClientRequest.json').find((request) => methodOf(request) === method)?.properties.params;
+  const least = (of: Schema | undefined): unknown => {
+    if (of?.$ref !== undefined) return least(definitions[of.$ref.split('/').at(-1) ?? '']);
+    const [first] = of?.allOf ?? of?.oneOf ?? of?.anyOf ?? [];
+    if (first !== undefined) return least(first);
+    if (of?.enum !== undefined) return of.enum[0];
+    switch (typeof of?.type === 'string' ? of.type : of?.type?.[0]) {
+      case 'object':
+        return Object.fromEntries((of?.required ?? []).map((name) => [name, least(of?.properties?.[name])]));
+      case 'array':
+        return [];
+      case 'string':
+        return text;
+      case 'boolean':
+        return false;
+      case 'integer':
+      case 'number':
+        return of?.minimum ?? 0;
+      default:
+        return null;
+    }
+  };
+  return least(params);
 }
 
 const methodOf = ({ properties }: RequestVariant): string => properties.method.enum[0];

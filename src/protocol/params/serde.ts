@@ -20,6 +20,16 @@ export const verbatim = (sentence: string): string => `${VERBATIM}${sentence}`;
 export const struct = <S extends z.ZodRawShape>(name: string, shape: S): z.ZodObject<S> =>
   z.object(shape, { error: `${EXPECTED}struct ${name}` });
 
+/** An object of a named type whose members are looked at by nobody. */
+export const anyStruct = (name: string): z.ZodObject => z.looseObject({}, { error: `${EXPECTED}struct ${name}` });
+
+/** One of several shapes told apart by `type`, looked at by nobody. */
+export const anyTagged = (name: string): z.ZodObject =>
+  z.looseObject({}, { error: `${EXPECTED}internally tagged enum ${name}` });
+
+/** No parameters at all. An object is fine, too. */
+export const unit = (): z.ZodOptional<z.ZodObject> => z.looseObject({}, { error: `${EXPECTED}unit` }).optional();
+
 export const text = (): z.ZodString => z.string({ error: `${EXPECTED}a string` });
 
 /** Not empty, or the sentence says so. */

@@ -1,10 +1,63 @@
-import { anything, configRead, nothing, paged } from '../../protocol/params/host-params.ts';
-import { method, type Method } from '../request.ts';
+import type { JsonObject } from '../../domain/json.ts';
+import type { SandboxMode, SandboxPolicy } from '../../domain/sandbox-policy.ts';
+import { anything, configRead, paged } from '../../protocol/params/host-params.ts';
+import { unit } from '../../protocol/params/serde.ts';
+import { empty, method, type Method } from '../request.ts';
+import { pageOf } from './page-of.ts';
+
+/** The short form of a policy; null if it has none. */
+function sandboxModeOf({ type }: SandboxPolicy): SandboxMode | null {
+  switch (type) {
+    case 'readOnly':
+      return 'read-only';
+    case 'workspaceWrite':
+      return 'workspace-write';
+    case 'dangerFullAccess':
+      return 'danger-full-access';
+    case 'externalSandbox':
+      return null;
+  }
+}
+
+/** What the protocol's configuration has and Skein's has not. Clients may expect each of them to be there. */
+const NOT_SET: JsonObject = Object.fromEntries(
+  [
+    'review_model',
+    'model_context_window',
+    'model_auto_compact_token_limit',
+    'model_auto_compact_token_limit_scope',
+    'sandbox_workspace_write',
+    'forced_chatgpt_workspace_id',
+    'forced_login_method',
+    'web_search',
+    'client_search_provider',
+    'tools',
+    'instructions',
+    'developer_instructions',
+    'compact_prompt',
+    'model_reasoning_summary',
+    'model_verbosity',
+    'analytics',
+    'apps',
+    'browser_use',
+    'computer_use',
+    'desktop',
+  ].map((name) => [name, null]),
+);
 
 const read = method(configRead, ({ includeLayers = false }, request, { manager }) => {
-  const { model, modelProvider, approvalPolicy } = manager.defaults.settings;
+  const { settings } = manager.defaults;
   request.answer({
-    config: { model, model_provider: modelProvider, approval_policy: approvalPolicy, sandbox_mode: null },
+    config: {
+      ...NOT_SET,
+      model: settings.model,
+      model_provider: settings.modelProvider,
+      model_reasoning_effort: settings.reasoningEffort,
+      service_tier: settings.serviceTier,
+      approval_policy: settings.approvalPolicy,
+      approvals_reviewer: settings.approvalsReviewer,
+      sandbox_mode: sandboxModeOf(settings.sandboxPolicy),
+    },
     origins: {},
     ...(includeLayers ? { layers: [] } : {}),
   });
@@ -12,22 +65,43 @@ const read = method(configRead, ({ includeLayers = false }, request, { manager }
 
 /**
  * What clients ask about configuration. Skein's own is the operator's, in `daemon.config.json`; it is not written over
- * the wire, and shows clients no more than what threads begin with.
+ * the wire, and shows clients no more than what threads begin with. Of extensions that would be configured there are
+ * none to reload, and no configurations of other agents are looked for.
  */
 export const configMethods: Readonly<Record<string, Method>> = {
   'config/read': read,
-  'configRequirements/read': method(nothing, (_params, request) => {
-    request.answer({ supportsIndependentSpeedModes: false, requirements: null });
-  }),
-  'experimentalFeature/list': method(paged('ExperimentalFeatureListParams'), (_params, request) => {
-    request.answer({ data: [], nextCursor: null });
-  }),
-  'remoteControl/status/read': method(anything, (_params, request, { server }) => {
-    request.answer({
-      status: 'disabled',
-      serverName: server.hostName,
-      installationId: server.installationId,
-      environmentId: null,
-    });
-  }),
+  'configRequirements/read': empty(
+    method(unit(), (_params, request) => {
+      request.answer({ supportsIndependentSpeedModes: false, requirements: null });
+    }),
+  ),
+  'config/mcpServer/reload': empty(method(unit(), (_params, request) => request.answer({}))),
+  'experimentalFeature/list': empty(
+    method(paged('ExperimentalFeatureListParams'), (params, request) => {
+      request.answer(pageOf([], params, 'feature flags'));
+    }),
+  ),
+  'externalAgentConfig/detect': empty(
+    method(anything('ExternalAgentConfigDetectParams'), (_params, request) => {
+      request.answer({ items: [], connectors: [] });
+    }),
+  ),
+  'externalAgentConfig/import/readHistories': empty(
+    method(unit(), (_params, request) => request.answer({ data: [], connectors: [] })),
+  ),
+  'remoteControl/status/read': empty(
+    method(
+      unit(),
+      (_params, request, { server }) => {
+        request.answer({
+          status: 'disabled',
+          serverName: server.hostName,
+          installationId: server.installationId,
+          environmentId: null,
+        });
+      },
+      'method',
+    ),
+  ),
+  'windowsSandbox/readiness': empty(method(unit(), (_params, request) => request.answer({ status: 'notConfigured' }))),
 };

@@ -1,5 +1,6 @@
-import { anything, listOfFolders, paged } from '../../protocol/params/host-params.ts';
-import { method, type Method, type Request, type Services } from '../request.ts';
+import { anything, appRead, hooksList, paged, pluginSearch, skillsList } from '../../protocol/params/host-params.ts';
+import { empty, method, type Method, type Request, type Services } from '../request.ts';
+import { pageOf } from './page-of.ts';
 
 /** One empty entry for each folder asked about; without any, for the daemon's own. */
 const emptyPerFolder =
@@ -10,15 +11,32 @@ const emptyPerFolder =
   };
 
 const emptyPage = { data: [], nextCursor: null };
-const answering = (result: object): Method => method(anything, (_params, request) => request.answer(result));
+const answering = (type: string, result: object): Method =>
+  empty(method(anything(type), (_params, request) => request.answer(result)));
 
 /** Skills, hooks, plugins, apps and MCP servers: Skein has none of them, and says so. */
 export const extensionMethods: Readonly<Record<string, Method>> = {
-  'skills/list': method(listOfFolders('SkillsListParams'), emptyPerFolder({ skills: [], errors: [] })),
-  'hooks/list': method(listOfFolders('HooksListParams'), emptyPerFolder({ hooks: [], warnings: [], errors: [] })),
-  'plugin/list': answering({ marketplaces: [], marketplaceLoadErrors: [], featuredPluginIds: [] }),
-  'plugin/installed': answering({ marketplaces: [], marketplaceLoadErrors: [] }),
-  'app/list': answering(emptyPage),
-  'app/installed': answering({ apps: [] }),
-  'mcpServerStatus/list': method(paged('ListMcpServerStatusParams'), (_params, request) => request.answer(emptyPage)),
+  'skills/list': empty(method(skillsList, emptyPerFolder({ skills: [], errors: [] }))),
+  'hooks/list': empty(method(hooksList, emptyPerFolder({ hooks: [], warnings: [], errors: [] }))),
+  'plugin/list': answering('PluginListParams', {
+    marketplaces: [],
+    marketplaceLoadErrors: [],
+    featuredPluginIds: [],
+  }),
+  'plugin/installed': answering('PluginInstalledParams', { marketplaces: [], marketplaceLoadErrors: [] }),
+  'plugin/search': empty(method(pluginSearch, (_params, request) => request.answer(emptyPage), 'method')),
+  'plugin/reconcile': answering('PluginReconcileParams', {
+    changedPlugins: [],
+    failedRemotePluginIds: [],
+    failedMaterializationRemotePluginIds: [],
+  }),
+  'plugin/share/list': answering('PluginShareListParams', { data: [] }),
+  'app/list': answering('AppsListParams', emptyPage),
+  'app/read': empty(
+    method(appRead, ({ appIds }, request) => request.answer({ apps: [], missingAppIds: [...new Set(appIds)] })),
+  ),
+  'app/installed': answering('AppsInstalledParams', { apps: [] }),
+  'mcpServerStatus/list': empty(
+    method(paged('ListMcpServerStatusParams'), (params, request) => request.answer(pageOf([], params, 'MCP servers'))),
+  ),
 };

@@ -1,6 +1,7 @@
 import type { JsonObject } from '../../domain/json.ts';
 import { anything, modelList, paged } from '../../protocol/params/host-params.ts';
 import { method, type Method, type Services } from '../request.ts';
+import { pageOf } from './page-of.ts';
 
 /** The one model that the daemon runs turns against. */
 function modelView({ manager }: Services): JsonObject {
@@ -29,11 +30,12 @@ function modelView({ manager }: Services): JsonObject {
   };
 }
 
-const list = method(modelList, (_params, request, services) => {
-  request.answer({ data: [modelView(services)], nextCursor: null });
+/** No model is hidden, so that `includeHidden` changes nothing. */
+const list = method(modelList, (params, request, services) => {
+  request.answer(pageOf([modelView(services)], params, 'models'));
 });
 
-const providers = method(anything, (_params, request, { manager }) => {
+const providers = method(anything('ModelProviderListParams'), (_params, request, { manager }) => {
   const { modelProvider } = manager.defaults.settings;
   request.answer({
     data: manager.defaults.modelProviders.map((id) => ({
@@ -48,20 +50,27 @@ const providers = method(anything, (_params, request, { manager }) => {
   });
 });
 
+const PERMISSION_PROFILES = [':read-only', ':workspace', ':danger-full-access'].map((id) => ({
+  id,
+  description: null,
+  allowed: true,
+}));
+
 /** Methods about models and how they may be used. */
 export const modelMethods: Readonly<Record<string, Method>> = {
   'model/list': list,
   'modelProvider/list': providers,
-  'modelProvider/capabilities/read': method(anything, (_params, request) => {
+  'modelProvider/capabilities/read': method(anything('ModelProviderCapabilitiesReadParams'), (_params, request) => {
     request.answer({ imageGeneration: false, webSearch: false });
   }),
-  'collaborationMode/list': method(anything, (_params, request) => {
-    request.answer({ data: [{ name: 'Default', mode: 'default', model: null, reasoning_effort: null }] });
-  }),
-  'permissionProfile/list': method(paged('PermissionProfileListParams'), (_params, request) => {
-    request.answer({
-      data: [':read-only', ':workspace', ':danger-full-access'].map((id) => ({ id, description: null, allowed: true })),
-      nextCursor: null,
-    });
+  'collaborationMode/list': method(
+    anything('CollaborationModeListParams'),
+    (_params, request) => {
+      request.answer({ data: [{ name: 'Default', mode: 'default', model: null, reasoning_effort: null }] });
+    },
+    'method',
+  ),
+  'permissionProfile/list': method(paged('PermissionProfileListParams'), (params, request) => {
+    request.answer(pageOf(PERMISSION_PROFILES, params, 'permission profiles'));
   }),
 };
