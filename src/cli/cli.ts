@@ -2,6 +2,8 @@ import { EXIT, usageError, type ExitCode } from './exit-code.ts';
 import { readInvocation, type Command } from './command.ts';
 import { commandHelp, groupHelp, overview } from './help.ts';
 import { reportFailure, writeOut } from './output.ts';
+import { appServerCommand } from './commands/app-server-command.ts';
+import { connectCommand } from './commands/connect-command.ts';
 import { daemonCommands } from './commands/daemon-commands.ts';
 import { debugCommands } from './commands/debug-commands.ts';
 import { logsCommand } from './commands/logs-command.ts';
@@ -17,8 +19,9 @@ export interface CliParts {
 }
 
 /** Runs one command. Reports failures; never throws. @returns what the process ends with */
-export async function runCli(argv: readonly string[], parts: CliParts): Promise<ExitCode> {
-  const isJson = argv.includes('--json');
+export async function runCli(argv: readonly string[], parts: CliParts): Promise<number> {
+  const border = argv.indexOf('--');
+  let isJson = argv.slice(0, border === -1 ? argv.length : border).includes('--json');
   try {
     const commands = commandsWith(parts);
     if (argv.length === 0 || isHelp(argv[0])) return help(commands, argv.slice(1));
@@ -32,6 +35,7 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
       return EXIT.ok;
     }
     const { command, rest } = choose(commands, argv);
+    if (command.isProtocol === true) isJson = false;
     const invocation = readInvocation(command, rest);
     if (invocation.flag('help')) {
       writeOut(commandHelp(command));
@@ -46,6 +50,8 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
 const commandsWith = ({ runDaemon }: CliParts): readonly Command[] => [
   runCommand(runDaemon),
   ...daemonCommands,
+  connectCommand,
+  appServerCommand,
   logsCommand,
   ...threadCommands,
   sendCommand,

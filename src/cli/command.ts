@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { invalidHint } from './hints.ts';
-import { usageError, type ExitCode } from './exit-code.ts';
+import { usageError } from './exit-code.ts';
 
 /** An option of a command. */
 export interface OptionSpec {
@@ -11,6 +11,8 @@ export interface OptionSpec {
   /** Stands for its value in help texts. */
   readonly value?: string;
   readonly help: string;
+  /** Known and not taken: why. Not shown by help. */
+  readonly refusal?: string;
 }
 
 /** A positional argument. */
@@ -24,6 +26,8 @@ export interface Invocation {
   readonly args: readonly string[];
   /** All of it, as it was written. */
   readonly argv: readonly string[];
+  /** What stands behind `--`, for commands that pass it on. */
+  readonly passedOn: readonly string[];
   readonly flag: (name: string) => boolean;
   readonly text: (name: string) => string | undefined;
   readonly texts: (name: string) => readonly string[];
@@ -39,7 +43,12 @@ export interface Command {
   readonly details?: string;
   readonly arguments: readonly ArgumentSpec[];
   readonly options: Readonly<Record<string, OptionSpec>>;
-  readonly run: (invocation: Invocation) => Promise<ExitCode>;
+  /** Takes words behind `--` for another program: what they are called in help texts. */
+  readonly passesOn?: string;
+  /** Its standard output is for a program that reads nothing else there: failures are told on standard error. */
+  readonly isProtocol?: boolean;
+  /** @returns what the process ends with: one of `EXIT`, or what another program ended with */
+  readonly run: (invocation: Invocation) => Promise<number>;
 }
 
 /** What every command understands. */
@@ -62,11 +71,17 @@ export function readInvocation(command: Command, argv: readonly string[]): Invoc
       { type, multiple: isMultiple ?? false, ...(short === undefined ? {} : { short }) },
     ]),
   );
-  const { values, positionals } = parse(command, argv, options);
+  const border = command.passesOn === undefined ? -1 : argv.indexOf('--');
+  const [own, passedOn] = border === -1 ? [argv, []] : [argv.slice(0, border), argv.slice(border + 1)];
+  const { values, positionals } = parse(command, own, options);
+  for (const [name, { refusal }] of Object.entries(specs)) {
+    if (refusal !== undefined && values[name] !== undefined) throw usageError(`--${name} is not taken: ${refusal}`);
+  }
   if (values['help'] !== true) assertArguments(command, positionals);
   return {
     args: positionals,
     argv,
+    passedOn,
     flag: (name) => values[name] === true,
     text: (name) => (typeof values[name] === 'string' ? values[name] : undefined),
     texts: (name) => (Array.isArray(values[name]) ? values[name].map(String) : []),

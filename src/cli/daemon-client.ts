@@ -1,11 +1,11 @@
-import { readFile } from 'node:fs/promises';
-import { WebSocket } from 'ws';
-import { daemonFiles, resolveHome, type DaemonInfo } from '../domain/daemon-files.ts';
+import type { WebSocket } from 'ws';
+import { resolveHome, type DaemonInfo } from '../domain/daemon-files.ts';
 import { isJsonObject, objectMember, stringMember, type JsonObject } from '../domain/json.ts';
 import { encodeRequest } from '../protocol/envelope.ts';
 import { VERSION } from '../version.ts';
+import { readInfo } from './daemon-info.ts';
 import { CliError, EXIT } from './exit-code.ts';
-import { homeHint } from './hints.ts';
+import { noDaemon } from './hints.ts';
 import { RpcFailure } from './rpc-failure.ts';
 
 /** What the daemon tells without being asked. */
@@ -53,15 +53,16 @@ export class DaemonClient {
   static async connect(home: string | undefined): Promise<DaemonClient> {
     const client = await DaemonClient.find(resolveHome(home));
     if (client !== undefined) return client;
-    const which = resolveHome(home);
-    throw new CliError(EXIT.notRunning, `no daemon runs for ${which}; start one with: skein start${homeHint(home)}`);
+    throw noDaemon(home);
   }
 
   /** The daemon of a home, or undefined if none answers. @param home absolute */
   static async find(home: string): Promise<DaemonClient | undefined> {
     const info = await readInfo(home);
     if (info === undefined) return undefined;
-    const socket = new WebSocket(`ws+unix://${info.socket}:/`, {
+    // Not with the module: commands that come without it are done sooner.
+    const { WebSocket: Client } = await import('ws');
+    const socket = new Client(`ws+unix://${info.socket}:/`, {
       handshakeTimeout: CONNECT_TIMEOUT_MS,
       perMessageDeflate: false,
     });
@@ -85,7 +86,7 @@ export class DaemonClient {
 
   /** @throws RpcFailure if the daemon refuses; CliError if it is gone */
   call(method: string, params: JsonObject): Promise<JsonObject> {
-    if (this.#socket.readyState !== WebSocket.OPEN) return Promise.reject(lost());
+    if (this.#socket.readyState !== this.#socket.OPEN) return Promise.reject(lost());
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       this.#waiting.set(this.#lastId, { resolve, reject });
@@ -130,15 +131,6 @@ export async function withDaemon<T>(home: string | undefined, work: (client: Dae
     return await work(client);
   } finally {
     await client.close();
-  }
-}
-
-/** What a daemon has left about itself, or undefined. It may be gone since. @param home absolute */
-export async function readInfo(home: string): Promise<DaemonInfo | undefined> {
-  try {
-    return JSON.parse(await readFile(daemonFiles(home).info, 'utf8')) as DaemonInfo;
-  } catch {
-    return undefined;
   }
 }
 

@@ -29,11 +29,13 @@ export function groupHelp(commands: readonly Command[]): string {
 
 /** The help of one command. */
 export function commandHelp(command: Command): string {
-  const options = Object.entries({ ...command.options, ...COMMON_OPTIONS });
+  const options = Object.entries({ ...command.options, ...COMMON_OPTIONS }).filter(
+    ([, { refusal }]) => refusal === undefined,
+  );
   const names = options.map(([name, spec]) => optionName(name, spec));
   const width = Math.max(...names.map((name) => name.length));
   return [
-    `usage: skein ${synopsis(command)} [OPTIONS]`,
+    `usage: skein ${synopsis(command)} [OPTIONS]${command.passesOn === undefined ? '' : ` [-- ${command.passesOn}...]`}`,
     '',
     command.summary,
     ...(command.details === undefined ? [] : ['', command.details]),

@@ -24,12 +24,8 @@ export interface CodexOptions {
   readonly whenDone?: WhenDone;
 }
 
-/** Runs the app-server of the real Codex on a home, offline, against a scripted model. */
-export async function startCodex(
-  home: string,
-  model: ScriptedModel,
-  { settings = [], whenDone = onTestFinished }: CodexOptions = {},
-): Promise<RunningCodex> {
+/** Configures a home of the real Codex: offline, against a scripted model. */
+export function configureCodex(home: string, model: ScriptedModel, settings: readonly string[] = []): void {
   mkdirSync(home, { recursive: true });
   writeFileSync(
     join(home, 'config.toml'),
@@ -44,6 +40,15 @@ export async function startCodex(
       '',
     ].join('\n'),
   );
+}
+
+/** Runs the app-server of the real Codex on a home, offline, against a scripted model. */
+export async function startCodex(
+  home: string,
+  model: ScriptedModel,
+  { settings = [], whenDone = onTestFinished }: CodexOptions = {},
+): Promise<RunningCodex> {
+  configureCodex(home, model, settings);
   const running = start(
     codexBinary(),
     ['app-server', '--listen', 'ws://127.0.0.1:0'],

@@ -69,20 +69,28 @@ export class RpcClient {
 
   /** @param address `ws://…` or `unix://…` */
   static async connect(address: string, options: RpcClientOptions = {}): Promise<RpcClient> {
-    const { name = 'test-client', isExperimental = true, optOut, token, isInitialized = true, headers } = options;
+    const { token, headers } = options;
     const url = address.startsWith('unix://') ? `ws+unix://${address.slice('unix://'.length)}:/` : address;
     const settings: ClientOptions = {
       headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
     };
     const socket = new WebSocket(url, settings);
-    const client = new RpcClient(socket);
+    const client = RpcClient.over(socket);
     await once(socket, 'open');
-    if (!isInitialized) return client;
-    await client.call('initialize', {
+    if (options.isInitialized !== false) await client.introduce(options);
+    return client;
+  }
+
+  /** A client that says nothing yet. @param socket what messages come and go by */
+  static over(socket: WebSocket): RpcClient {
+    return new RpcClient(socket);
+  }
+
+  async introduce({ name = 'test-client', isExperimental = true, optOut }: RpcClientOptions = {}): Promise<void> {
+    await this.call('initialize', {
       clientInfo: { name, version: '1.0.0' },
       capabilities: { experimentalApi: isExperimental, optOutNotificationMethods: optOut ?? [] },
     });
-    return client;
   }
 
   get notifications(): readonly Notification[] {
