@@ -109,7 +109,9 @@ export class DaemonClient {
     const message: unknown = JSON.parse(text);
     if (!isJsonObject(message)) return;
     const method = stringMember(message, 'method');
-    if (method !== undefined && message['id'] === undefined) {
+    if (method !== undefined) {
+      // A request of the daemon, with an id of its own, is for a client that can answer it.
+      if (message['id'] !== undefined) return;
       const notification = { method, params: objectMember(message, 'params') ?? {} };
       for (const listener of this.#listeners) listener(notification);
       return;

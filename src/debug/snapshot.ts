@@ -11,7 +11,7 @@ import type { SkeinServer } from '../server/server.ts';
 export interface Inspected {
   readonly info: DaemonInfo;
   readonly manager: ThreadManager;
-  readonly server: Pick<SkeinServer, 'connections' | 'subscriptions'>;
+  readonly server: Pick<SkeinServer, 'connections' | 'subscriptions' | 'clientRequests'>;
 }
 
 const NANOSECONDS_PER_MS = 1e6;
@@ -77,6 +77,9 @@ export function describeThread(thread: CodexThread, server: Inspected['server'])
     lastActivityMs: thread.lastActivityMs,
     watchers: [...server.subscriptions.watchersOf(thread.id)].map(({ id }) => id),
     pendingOperations: thread.pendingOperations,
+    clientRequests: server.clientRequests
+      .of(thread.id)
+      .map(({ requestId, turnId, request, askedAtMs }) => ({ requestId, method: request.method, turnId, askedAtMs })),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { RolloutLine } from '../domain/rollout-line.ts';
 import type { ThreadSettings } from '../domain/thread-settings.ts';
 import type { UserMessage } from '../domain/user-input.ts';
+import type { ClientQuestions } from './client-questions.ts';
 import type { TokenUsage } from './turn-events.ts';
 
 /** One call of a model: answer what the user has said in this turn, with the thread's history at hand. */
@@ -12,6 +13,8 @@ export interface ModelRequest {
   readonly messages: readonly UserMessage[];
   /** The thread's records, for models that need more than this turn. Read as it is consumed. */
   readonly history: () => AsyncIterable<RolloutLine>;
+  /** Asks whoever watches the thread: approvals, tools of clients, questions to the user. */
+  readonly clients: ClientQuestions;
 }
 
 /** What a model streams back. A message is started, grows by deltas, and is completed with its whole text. */

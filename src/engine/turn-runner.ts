@@ -9,6 +9,7 @@ import { turnError, type ThreadItem, type Turn, type TurnItemsView } from '../do
 import type { UserMessage } from '../domain/user-input.ts';
 import { wasRefused, type AppendOptions } from '../live/live-thread.ts';
 import type { Durability } from '../store/thread-store.ts';
+import { CallQuestions, type AskClients } from './client-questions.ts';
 import type { ModelClient, ModelEvent } from './model-client.ts';
 import { addTokens, type TokenUsage, type TurnEvent, type TurnOutcome } from './turn-events.ts';
 import {
@@ -44,6 +45,8 @@ export interface TurnSetup {
   /** What the user's words and the end of the turn survive once acknowledged (D6). */
   readonly durability: Durability;
   readonly tell: (event: TurnEvent) => void;
+  /** Default: there is nobody to ask. */
+  readonly askClients?: AskClients;
   /** Runs work that records something and then tells it, so that nobody looks in between. Default: just runs it. */
   readonly asOne?: (work: () => Promise<void>) => Promise<void>;
   /** Unix ms. */
@@ -55,6 +58,9 @@ const MAX_PENDING_MESSAGES = 64;
 
 /** Events of a model between pauses in which everyone else gets their turn: a fast model must not hold the process. */
 const EVENTS_PER_PAUSE = 64;
+
+const nobody: AskClients = () =>
+  Promise.resolve({ type: 'failed', reason: 'error', message: 'there is nobody to ask' });
 
 interface PendingMessage {
   readonly message: UserMessage;
@@ -71,8 +77,8 @@ interface Answer {
 
 /**
  * Runs one turn: records the user's words durably, streams the model's answer, and records how it ended. Steering cuts
- * the running answer off and asks the model again; interrupting ends the turn. Nothing here decides whether a turn may
- * run; the thread machine does.
+ * the running answer off and asks the model again, unless the answer waits for a client: then it comes to its end
+ * before. Interrupting ends the turn. Nothing here decides whether a turn may run; the thread machine does.
  */
 export class TurnRunner {
   readonly #setup: TurnSetup;
@@ -80,6 +86,9 @@ export class TurnRunner {
   readonly #messages: UserMessage[] = [];
   readonly #pending: PendingMessage[] = [];
   #stream: AbortController | undefined;
+  #questions: CallQuestions | undefined;
+  /** Work on the messages that wait; one at a time. */
+  #takingUp: Promise<void> = Promise.resolve();
   #isInterrupted = false;
   #isOver = false;
   #startedAtMs = 0;
@@ -150,7 +159,9 @@ export class TurnRunner {
     }
     return new Promise((settle, refuse) => {
       this.#pending.push({ message, accepted, settle, refuse });
-      this.#stream?.abort();
+      // A question to a client stays: whoever steers may be the one to answer it, and must not wait for that.
+      if (this.#questions?.isWaiting === true) this.#takeUp().catch(() => {});
+      else this.#stream?.abort();
     });
   }
 
@@ -173,27 +184,40 @@ export class TurnRunner {
 
   /** Asks the model until nothing is left to answer. Returns what made it fail, if anything did. */
   async #converse(): Promise<string | null> {
+    /** Messages that the last call was made with, unless it was cut off. */
+    let answered = 0;
     for (;;) {
       await this.#takeUp();
       if (this.#isInterrupted) return null;
-      this.#stream = new AbortController();
-      try {
-        await this.#answer(this.#stream.signal);
-      } catch (error) {
-        if (!this.#stream.signal.aborted) return messageOf(error);
-      } finally {
-        this.#stream = undefined;
-      }
-      if (this.#isInterrupted || this.#pending.length === 0) {
+      if (this.#pending.length > 0) continue;
+      if (this.#messages.length === answered) {
         // In the same breath: a message that comes now belongs to the next turn.
         this.#isOver = true;
         return null;
+      }
+      answered = this.#messages.length;
+      this.#stream = new AbortController();
+      this.#questions = new CallQuestions(this.#setup.askClients ?? nobody);
+      try {
+        await this.#answer(this.#stream.signal, this.#questions);
+      } catch (error) {
+        if (!this.#stream.signal.aborted) return messageOf(error);
+      } finally {
+        if (this.#stream.signal.aborted) answered = 0;
+        this.#stream = undefined;
+        this.#questions.end();
+        this.#questions = undefined;
       }
     }
   }
 
   /** Records the messages that came meanwhile; after an interrupt, what still waits is left to the next turn. */
-  async #takeUp(): Promise<void> {
+  #takeUp(): Promise<void> {
+    this.#takingUp = this.#takingUp.then(() => this.#takeUpAll());
+    return this.#takingUp;
+  }
+
+  async #takeUpAll(): Promise<void> {
     while (!this.#isInterrupted) {
       const next = this.#pending.shift();
       if (next === undefined) return;
@@ -220,9 +244,9 @@ export class TurnRunner {
    * One call of the model, up to its `completed`: what it does after that is not waited for. Stops without a word when
    * the signal is aborted: the cut answer is nobody's.
    */
-  async #answer(signal: AbortSignal): Promise<void> {
+  async #answer(signal: AbortSignal, clients: CallQuestions): Promise<void> {
     const { threadId, turnId, settings, history, model } = this.#setup;
-    const request = { threadId, turnId, settings, messages: this.#messages, history: () => history.records() };
+    const request = { threadId, turnId, settings, messages: this.#messages, history: () => history.records(), clients };
     const answers = new Map<string, Answer>();
     let count = 0;
     for await (const event of untilAborted(model.stream(request, signal), signal)) {
@@ -268,6 +292,7 @@ export class TurnRunner {
 
   async #finish(failure: string | null): Promise<TurnOutcome> {
     this.#end();
+    await this.#takingUp.catch(() => {});
     const times: TurnTimes = { startedAtMs: this.#startedAtMs, endedAtMs: this.#setup.now() };
     const ended = {
       startedAt: unixSeconds(times.startedAtMs),

@@ -53,6 +53,17 @@ export interface DebugThread {
   readonly watchers: readonly string[];
   /** Operations that wait for it. */
   readonly pendingOperations: number;
+  /** What its turn waits for clients to answer, oldest first. */
+  readonly clientRequests: readonly DebugClientRequest[];
+}
+
+/** A request of the server that no client has answered. */
+export interface DebugClientRequest {
+  readonly requestId: number;
+  readonly method: string;
+  readonly turnId: string;
+  /** Unix ms. */
+  readonly askedAtMs: number;
 }
 
 export interface DebugThreadDetail extends DebugThread {

@@ -20,6 +20,8 @@ export type ClientMessage =
       readonly id: RequestId;
       readonly result: JsonValue | undefined;
       readonly error: JsonObject | undefined;
+      /** Why what it says must not be passed on, if so. */
+      readonly problem: string | undefined;
     }
   /** Nothing that can be answered: garbage, batches, ids of other types. Met with silence, as by the peer. */
   | { readonly kind: 'ignored' };
@@ -47,7 +49,8 @@ export function parseClientMessage(text: string): ClientMessage {
     return problem === undefined ? { kind: 'request', id, method, params } : { kind: 'unusable', id, problem };
   }
   if (result === undefined && !isJsonObject(error)) return IGNORED;
-  return { kind: 'response', id, result, error: isJsonObject(error) ? error : undefined };
+  const problem = problemOf(value, 1);
+  return { kind: 'response', id, result, error: isJsonObject(error) ? error : undefined, problem };
 }
 
 const MAX_I64 = 2n ** 63n;

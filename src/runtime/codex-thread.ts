@@ -1,5 +1,6 @@
 import type { Failure, PersistenceState, TurnState } from '../../machines/thread-machine.ts';
 import { internal, invalidRequest, overloaded } from '../domain/errors.ts';
+import type { ClientReply, ClientRequest } from '../domain/client-request.ts';
 import { newUuid, type ThreadId } from '../domain/ids.ts';
 import { numberMember, isJsonObject, type JsonObject, type JsonValue } from '../domain/json.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
@@ -14,8 +15,9 @@ import { TurnRunner, type TurnHistory } from '../engine/turn-runner.ts';
 import type { LiveThread } from '../live/live-thread.ts';
 import { Mutex } from '../store/mutex.ts';
 import type { Durability } from '../store/thread-store.ts';
+import { OpenQuestions, type OpenQuestion } from './open-questions.ts';
 import { ThreadActor } from './thread-actor.ts';
-import type { ThreadEvent, ThreadStatus } from './thread-events.ts';
+import type { ActiveFlag, ThreadEvent, ThreadStatus } from './thread-events.ts';
 import { EphemeralHistory, StoredHistory } from './thread-history.ts';
 import type { Transition } from './transitions.ts';
 
@@ -67,6 +69,9 @@ export interface UserInputParams {
 /** Operations on one thread that may wait at once. */
 const MAX_PENDING_OPERATIONS = 256;
 
+/** Questions of one turn that clients may have before them at once. */
+const MAX_OPEN_QUESTIONS = 64;
+
 interface RunningTurn {
   readonly turnId: string;
   readonly runner: TurnRunner;
@@ -98,6 +103,11 @@ export class CodexThread {
   #turn: RunningTurn | undefined;
   #tokens: TokenUsage = NO_TOKENS;
   #hasFailed = false;
+  readonly #questions = new OpenQuestions();
+  /** What clients were last told that the running turn waits for. */
+  #shownFlags: readonly ActiveFlag[] = [];
+  /** Those of an interrupted turn: the turn knows already, and clients will when it has ended. */
+  #withdrawn: OpenQuestion[] = [];
   /** Held while something is recorded and told, and while someone takes a look that must fall before or after it. */
   readonly #recordAndTell = new Mutex();
   #pending = 0;
@@ -203,8 +213,7 @@ export class CodexThread {
 
   get status(): ThreadStatus {
     const { turn } = this.#actor.states;
-    if (turn === 'awaitingClient') return { type: 'active', activeFlags: ['waitingOnApproval'] };
-    if (turn !== 'idle') return { type: 'active', activeFlags: [] };
+    if (turn !== 'idle') return { type: 'active', activeFlags: this.#questions.flags };
     return this.#hasFailed ? { type: 'systemError' } : { type: 'idle' };
   }
 
@@ -274,6 +283,23 @@ export class CodexThread {
   interrupt(turnId: string, cause: string): void {
     this.assertActive(turnId);
     this.#actor.send({ type: 'turn.interrupt', cause });
+  }
+
+  /** What the running turn waits for its clients to answer, oldest first. */
+  get openQuestions(): readonly OpenQuestion[] {
+    return this.#questions.all;
+  }
+
+  /**
+   * Passes on what a client has answered. The first answer counts.
+   * @returns false if the question is not open (any more)
+   */
+  answer(questionId: string, reply: ClientReply, cause: string): boolean {
+    const question = this.#questions.close(questionId);
+    if (question === undefined) return false;
+    this.#questionClosed(question, cause);
+    question.settle(reply);
+    return true;
   }
 
   /**
@@ -346,6 +372,8 @@ export class CodexThread {
     turn?.runner.interrupt();
     turn?.refuse(internal('the thread failed', error));
     turn?.end();
+    for (const question of this.#questions.all) this.#withdraw(question.questionId);
+    this.#tellWithdrawn();
     await turn?.ran.catch(() => {});
     await this.#openingEnded;
     const live = this.#opened?.live ?? null;
@@ -381,6 +409,7 @@ export class CodexThread {
         tokensBefore: this.#tokens,
         durability: this.#params.durability,
         tell: (event) => this.#tellTurn(event),
+        askClients: (request, signal) => this.#ask(turnId, request, signal),
         asOne: (work) => this.#recordAndTell.run(work),
         now: this.#params.now,
       });
@@ -426,6 +455,7 @@ export class CodexThread {
   #turnEnded(): void {
     const turn = this.#turn;
     this.#turn = undefined;
+    this.#shownFlags = [];
     if (turn === undefined) return;
     this.#tokens = turn.runner.totalTokens;
     const { outcome } = turn;
@@ -435,7 +465,63 @@ export class CodexThread {
       if (outcome.status === 'failed') this.#tell({ type: 'turnFailed', turnId: turn.turnId, error: outcome.error });
       this.#tell({ type: 'turnCompleted', turn: outcome.turn });
     }
+    this.#tellWithdrawn();
     turn.end();
+  }
+
+  #ask(turnId: string, request: ClientRequest, signal: AbortSignal): Promise<ClientReply> {
+    if (this.#questions.size >= MAX_OPEN_QUESTIONS) {
+      const message = `${MAX_OPEN_QUESTIONS} questions wait for an answer already`;
+      return Promise.resolve({ type: 'failed', reason: 'error', message });
+    }
+    return new Promise((resolve) => {
+      const questionId = newUuid();
+      const withdraw = (): void => this.#withdraw(questionId);
+      const settle = (reply: ClientReply): void => {
+        signal.removeEventListener('abort', withdraw);
+        resolve(reply);
+      };
+      this.#actor.send({ type: 'client.asked', requestId: questionId, cause: request.method });
+      // The machine lets a turn ask only while it runs.
+      if (this.#turn?.turnId !== turnId || this.#actor.states.turn !== 'awaitingClient') {
+        settle({ type: 'withdrawn' });
+        return;
+      }
+      this.#questions.add({ questionId, turnId, request, settle });
+      signal.addEventListener('abort', withdraw);
+      this.#tellFlags();
+      this.#tell({ type: 'clientAsked', questionId, turnId, request });
+    });
+  }
+
+  /** The turn waits for the answer no more. */
+  #withdraw(questionId: string): void {
+    const question = this.#questions.close(questionId);
+    if (question === undefined) return;
+    if (this.isOver || this.#actor.states.turn === 'interrupting') this.#withdrawn.push(question);
+    else this.#questionClosed(question, `${question.request.method} withdrawn`);
+    question.settle({ type: 'withdrawn' });
+  }
+
+  #questionClosed({ questionId, request: { method } }: OpenQuestion, cause: string): void {
+    this.#tell({ type: 'clientQuestionClosed', questionId, method });
+    this.#actor.send({ type: 'client.answered', requestId: questionId, cause });
+    this.#tellFlags();
+  }
+
+  /** Says what the running turn waits for, if that has changed. */
+  #tellFlags(): void {
+    const { flags } = this.#questions;
+    if (flags.join() === this.#shownFlags.join()) return;
+    this.#shownFlags = flags;
+    this.#tell({ type: 'statusChanged', status: this.status });
+  }
+
+  /** What clients could not answer any more, once they know that the turn has ended. */
+  #tellWithdrawn(): void {
+    for (const { questionId, request } of this.#withdrawn.splice(0)) {
+      this.#tell({ type: 'clientQuestionClosed', questionId, method: request.method });
+    }
   }
 
   #tellTurn(event: TurnEvent): void {

@@ -1,3 +1,4 @@
+import type { ClientRequest, ClientRequestMethod } from '../domain/client-request.ts';
 import type { ThreadId } from '../domain/ids.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
 import type { ThreadSettings } from '../domain/thread-settings.ts';
@@ -14,9 +15,26 @@ export type ThreadStatus =
 
 export type ActiveFlag = 'waitingOnApproval' | 'waitingOnUserInput';
 
+/** A question of a turn to whoever watches the thread. */
+export interface ClientAsked {
+  readonly type: 'clientAsked';
+  readonly questionId: string;
+  readonly turnId: string;
+  readonly request: ClientRequest;
+}
+
+/** A question has been answered, or is asked no more. */
+export interface ClientQuestionClosed {
+  readonly type: 'clientQuestionClosed';
+  readonly questionId: string;
+  readonly method: ClientRequestMethod;
+}
+
 /** What happens in a loaded thread, in order. */
 export type ThreadEvent =
   | TurnEvent
+  | ClientAsked
+  | ClientQuestionClosed
   | { readonly type: 'statusChanged'; readonly status: ThreadStatus }
   | { readonly type: 'settingsChanged'; readonly settings: ThreadSettings }
   | { readonly type: 'turnFailed'; readonly turnId: string; readonly error: TurnError }

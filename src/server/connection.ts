@@ -1,7 +1,14 @@
 import { nanoid } from 'nanoid';
 import type { ThreadId } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
-import { encodeError, encodeNotification, encodeResult, type ErrorBody, type RequestId } from '../protocol/envelope.ts';
+import {
+  encodeError,
+  encodeNotification,
+  encodeRequest,
+  encodeResult,
+  type ErrorBody,
+  type RequestId,
+} from '../protocol/envelope.ts';
 import { OutboundQueue, type OutboundSink } from './outbound-queue.ts';
 
 /** Who a client said it is. */
@@ -87,6 +94,16 @@ export class Connection {
   refuse(id: RequestId, error: ErrorBody): void {
     this.#pendingRequests -= 1;
     this.#outbound.push({ kind: 'must', text: encodeError(id, error) });
+  }
+
+  /** A request of the server. Never dropped while it is open, whatever the client has opted out of. */
+  ask(requestId: number, method: string, params: JsonObject): void {
+    this.#outbound.push({ kind: 'request', requestId, text: encodeRequest(requestId, method, params) });
+  }
+
+  /** A request of the server needs no answer any more: if it has not left yet, it never will. */
+  askNoMore(requestId: number): void {
+    this.#outbound.withdraw(requestId);
   }
 
   /** A notification to this client alone. */

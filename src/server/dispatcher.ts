@@ -42,7 +42,8 @@ export class Dispatcher {
       connection.refuse(message.id, { code: RPC_CODES.invalidRequest, message: `Invalid request: ${message.problem}` });
       return;
     }
-    // Notifications of clients say nothing that is needed; answers to our requests come with tools and approvals.
+    if (message.kind === 'response') this.#services.clientRequests.answered(connection, message.id, message);
+    // Notifications of clients say nothing that is needed.
     if (message.kind !== 'request') return;
     connection.beginRequest();
     void this.#run(connection, message.id, message.method, message.params);

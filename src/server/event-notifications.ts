@@ -2,12 +2,19 @@ import type { ThreadId } from '../domain/ids.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { toEveryone, toSubscribers, type Notification } from '../protocol/notifications.ts';
 import { threadSettingsView, threadView } from '../protocol/views.ts';
-import type { ManagerEvent } from '../runtime/thread-events.ts';
+import type { ClientAsked, ClientQuestionClosed, ManagerEvent } from '../runtime/thread-events.ts';
 import type { CodexThread } from '../runtime/codex-thread.ts';
 import { runtimeViewOf } from './runtime-view.ts';
 
+/** Events that clients are told of as they are; questions have ids first (ClientRequests). */
+export type NotifiedEvent = Exclude<ManagerEvent, ClientAsked | ClientQuestionClosed>;
+
 /** What clients are told of an event, and who of them (app-server-protocol section 3). */
-export function notificationOf(threadId: ThreadId, event: ManagerEvent, thread: CodexThread | undefined): Notification {
+export function notificationOf(
+  threadId: ThreadId,
+  event: NotifiedEvent,
+  thread: CodexThread | undefined,
+): Notification {
   switch (event.type) {
     case 'threadStarted':
       return {

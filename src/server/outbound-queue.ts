@@ -8,8 +8,10 @@ export interface OutboundSink {
 
 /** A message on its way to one client. */
 export type Outbound =
-  /** Answers and requests: never dropped (D11). */
+  /** Answers: never dropped (D11). */
   | { readonly kind: 'must'; readonly text: string }
+  /** A request of the server: never dropped while somebody waits for its answer. */
+  | { readonly kind: 'request'; readonly requestId: number; readonly text: string }
   /** News of a thread: dropped only if the client cannot follow, and then it is told so. */
   | { readonly kind: 'news'; readonly text: string; readonly threadId: string | null }
   /** Part of a growing message. Parts of one message in a row become one when the client is slow. */
@@ -39,7 +41,7 @@ const MAX_SENT_ENTRIES = 1_024;
 
 /** What waits, with what it will take. */
 type Entry =
-  | { readonly kind: 'text'; readonly text: string; readonly bytes: number }
+  | { readonly kind: 'text'; readonly text: string; readonly bytes: number; readonly requestId?: number }
   | {
       readonly kind: 'delta';
       readonly key: string;
@@ -106,8 +108,23 @@ export class OutboundQueue {
       this.#wait({ kind: 'text', text: message.text, bytes: Buffer.byteLength(message.text) });
       return;
     }
+    if (message.kind === 'request') {
+      const { requestId, text } = message;
+      this.#wait({ kind: 'text', text, bytes: Buffer.byteLength(text), requestId });
+      return;
+    }
     if (this.#missed.has(message.threadId)) this.#drop(message.threadId);
     else if (!this.#merge(message)) this.#waitOrDrop(message);
+  }
+
+  /** Takes a request back that has not left yet: a client that does not read costs no more than what is open. */
+  withdraw(requestId: number): void {
+    for (let at = this.#first; at < this.#entries.length; at += 1) {
+      const entry = this.#entries[at];
+      if (entry?.kind !== 'text' || entry.requestId !== requestId) continue;
+      this.#entries[at] = undefined;
+      this.#waitingBytes -= entry.bytes;
+    }
   }
 
   /** Resolves when nothing waits here any more: the socket has the rest, or the client is gone. */
@@ -139,7 +156,7 @@ export class OutboundQueue {
     this.#waitingBytes += entry.bytes;
   }
 
-  #waitOrDrop(message: Exclude<Outbound, { kind: 'must' }>): void {
+  #waitOrDrop(message: Exclude<Outbound, { kind: 'must' | 'request' }>): void {
     const bytes = Buffer.byteLength(message.text);
     if (this.#waitingBytes + bytes > this.#limits.queuedBytes) this.#drop(message.threadId);
     else if (message.kind === 'news') this.#wait({ kind: 'text', text: message.text, bytes });

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { ThreadManager } from '../runtime/thread-manager.ts';
+import type { ClientRequests } from './client-requests.ts';
 import type { ClientIdentity, Connection } from './connection.ts';
 import type { Experimental } from './experimental.ts';
 import type { Subscriptions } from './subscriptions.ts';
@@ -8,6 +9,7 @@ import type { Subscriptions } from './subscriptions.ts';
 export interface Services {
   readonly manager: ThreadManager;
   readonly subscriptions: Subscriptions;
+  readonly clientRequests: ClientRequests;
   readonly server: ServerIdentity;
 }
 

@@ -1,12 +1,14 @@
 import { encodeNotification } from '../protocol/envelope.ts';
+import type { Notification } from '../protocol/notifications.ts';
 import type { ThreadManager } from '../runtime/thread-manager.ts';
 import type { ManagerEvent } from '../runtime/thread-events.ts';
 import type { ThreadId } from '../domain/ids.ts';
 import type { AccessRules } from './access.ts';
 import { formatListenAddress, type ListenAddress } from './addresses.ts';
+import { ClientRequests } from './client-requests.ts';
 import { Connection, type Broadcast } from './connection.ts';
 import { Dispatcher } from './dispatcher.ts';
-import { notificationOf } from './event-notifications.ts';
+import { notificationOf, type NotifiedEvent } from './event-notifications.ts';
 import { IdleUnloader } from './idle-unloader.ts';
 import { CLOSE_GOING_AWAY, Listener, type Peer } from './listener.ts';
 import type { OutboundSink } from './outbound-queue.ts';
@@ -36,6 +38,7 @@ export class SkeinServer {
   readonly #now: () => number;
   readonly #connections = new Set<Connection>();
   readonly #subscriptions: Subscriptions;
+  readonly #clientRequests: ClientRequests;
   readonly #unloader: IdleUnloader;
   readonly #dispatcher: Dispatcher;
   readonly #listeners: Listener[] = [];
@@ -57,7 +60,18 @@ export class SkeinServer {
       isWanted: (threadId) => this.#subscriptions.isWanted(threadId),
       onProblem: (message) => log.problem(message),
     });
-    const services = { manager, subscriptions: this.#subscriptions, server: identity };
+    this.#clientRequests = new ClientRequests({
+      subscriptions: this.#subscriptions,
+      now: this.#now,
+      pass: ({ threadId, questionId }, reply, cause) => manager.find(threadId)?.answer(questionId, reply, cause),
+      onRefused: (reason) => log.info(reason),
+    });
+    const services = {
+      manager,
+      subscriptions: this.#subscriptions,
+      clientRequests: this.#clientRequests,
+      server: identity,
+    };
     this.#dispatcher = new Dispatcher(services, log);
     this.#stopHearing = manager.onEvent((threadId, event) => this.#hear(threadId, event));
   }
@@ -68,6 +82,11 @@ export class SkeinServer {
 
   get subscriptions(): Subscriptions {
     return this.#subscriptions;
+  }
+
+  /** What clients have been asked and have not answered. */
+  get clientRequests(): ClientRequests {
+    return this.#clientRequests;
   }
 
   /** Listens on one more address. @returns it, with the port that was chosen */
@@ -123,7 +142,10 @@ export class SkeinServer {
   }
 
   #hear(threadId: ThreadId, event: ManagerEvent): void {
-    this.#tell(threadId, event);
+    if (event.type === 'clientAsked') this.#clientRequests.asked(threadId, event);
+    else if (event.type === 'clientQuestionClosed') {
+      this.#send(threadId, this.#clientRequests.closed(threadId, event));
+    } else this.#tell(threadId, event);
     if (event.type === 'threadArchived' || event.type === 'threadDeleted' || event.type === 'threadClosed') {
       this.#subscriptions.removeThread(threadId);
     } else if (event.type === 'threadStarted' || event.type === 'statusChanged') {
@@ -132,8 +154,16 @@ export class SkeinServer {
     }
   }
 
+  /** A notification to those who watch. */
+  #send(threadId: ThreadId, notification: Notification | undefined): void {
+    if (notification === undefined) return;
+    const { method, params } = notification;
+    const text = encodeNotification(method, params, this.#now());
+    for (const connection of this.#subscriptions.watchersOf(threadId)) connection.broadcast({ method, threadId, text });
+  }
+
   /** Tells those who are to hear of an event. Encoded once, however many they are. */
-  #tell(threadId: ThreadId, event: ManagerEvent): void {
+  #tell(threadId: ThreadId, event: NotifiedEvent): void {
     const watchers = this.#subscriptions.watchersOf(threadId);
     if (event.type === 'agentMessageDelta' && watchers.size === 0) return;
     const { method, params, audience } = notificationOf(threadId, event, this.#options.manager.find(threadId));

@@ -1,14 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { newThreadId } from '../../src/domain/ids.ts';
 import type { UserInput, UserMessage } from '../../src/domain/user-input.ts';
+import type { ClientQuestions } from '../../src/engine/client-questions.ts';
 import { ECHO_MARK, EchoModel } from '../../src/engine/echo-model.ts';
 import type { ModelEvent } from '../../src/engine/model-client.ts';
 import { SETTINGS } from '../support/runtime.ts';
 
+const NOBODY: ClientQuestions = { ask: () => Promise.resolve({ type: 'withdrawn' }) };
+
 async function answerTo(...inputs: readonly (readonly UserInput[])[]): Promise<readonly ModelEvent[]> {
   const messages = inputs.map((input): UserMessage => ({ input, clientId: null }));
   const history = async function* (): AsyncGenerator<never> {};
-  const request = { threadId: newThreadId(), turnId: 'turn', settings: SETTINGS, messages, history };
+  const request = { threadId: newThreadId(), turnId: 'turn', settings: SETTINGS, messages, history, clients: NOBODY };
   const events: ModelEvent[] = [];
   for await (const event of new EchoModel().stream(request)) events.push(event);
   return events;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { internal, overloaded } from '../../src/domain/errors.ts';
 import { newThreadId, newUuid } from '../../src/domain/ids.ts';
+import type { ClientReply } from '../../src/domain/client-request.ts';
 import type { RolloutItem, RolloutLine } from '../../src/domain/rollout-line.ts';
 import type { HistoryMode } from '../../src/domain/session-meta.ts';
 import type { UserMessage } from '../../src/domain/user-input.ts';
@@ -8,6 +9,7 @@ import type { ModelClient, ModelEvent } from '../../src/engine/model-client.ts';
 import type { TurnEvent, TurnOutcome } from '../../src/engine/turn-events.ts';
 import { TurnRunner, type TurnHistory } from '../../src/engine/turn-runner.ts';
 import type { AppendOptions } from '../../src/live/live-thread.ts';
+import { QUESTIONS } from '../support/asking.ts';
 import { gate } from '../support/intercepted-store.ts';
 import { completed, ModelDouble, saying, usage, type ModelCall } from '../support/model-double.ts';
 import { T0 } from '../support/records.ts';
@@ -46,12 +48,15 @@ interface RunningTurn {
   readonly run: (said?: UserMessage) => Promise<TurnOutcome>;
   /** Steers, and says what came of it. */
   readonly steer: (text: string) => Promise<boolean>;
+  /** Questions to clients, answered by the test. */
+  readonly asked: { readonly signal: AbortSignal; readonly settle: (reply: ClientReply) => void }[];
 }
 
 function turn(mode: HistoryMode = 'paginated', client?: ModelClient): RunningTurn {
   const history = new HistoryDouble(mode);
   const model = new ModelDouble();
   const told: TurnEvent[] = [];
+  const asked: RunningTurn['asked'] = [];
   const runner = new TurnRunner({
     threadId: newThreadId(),
     turnId: newUuid(),
@@ -62,10 +67,11 @@ function turn(mode: HistoryMode = 'paginated', client?: ModelClient): RunningTur
     tokensBefore: usage(100, 10),
     durability: 'power',
     tell: (event) => told.push(event),
+    askClients: (_, signal) => new Promise((settle) => asked.push({ signal, settle })),
     now: () => T0,
   });
   const run = (said = message('hello', 'client-1')): Promise<TurnOutcome> => runner.run(said, () => {});
-  return { runner, history, model, told, run, steer: (text) => runner.steer(message(text), () => {}) };
+  return { runner, history, model, told, run, steer: (text) => runner.steer(message(text), () => {}), asked };
 }
 
 const inShort = (event: TurnEvent): string =>
@@ -414,5 +420,54 @@ describe('turn runner', () => {
     expect(await running).toMatchObject({ status: 'failed', error: { message: 'nobody to answer' } });
     expect(kindsOf(history.items).at(-1)).toBe('task_complete');
     expect(told).toEqual([]);
+  });
+
+  it('ASK-21 words that steer a turn while it waits for a client are stored and taken, or refused; the question stays', async () => {
+    const { history, model, run, steer, asked } = turn();
+    const running = run();
+    const call = await answerOf(model);
+    const reply = call.request.clients.ask('item/tool/call', QUESTIONS['item/tool/call']);
+    history.onAppend = (items) => {
+      if (JSON.stringify(items).includes('bad')) throw internal('the disk is full');
+    };
+    await expect(steer('bad')).rejects.toThrow('the disk is full');
+    expect(await steer('good')).toBe(true);
+    expect(call.signal.aborted).toBe(false);
+    asked[0]?.settle({ type: 'withdrawn' });
+    await reply;
+    call.answer('one');
+    const again = await answerOf(model);
+    expect(again.said).toEqual(['hello', 'good']);
+    again.answer('two');
+    expect(await running).toMatchObject({ status: 'completed' });
+    expect(await steer('late')).toBe(false);
+  });
+
+  it('ASK-22 a turn ends after the words that it was about to take, and every question with it', async () => {
+    const { runner, history, model, told, run, steer, asked } = turn();
+    const running = run();
+    const call = await answerOf(model);
+    const reply = call.request.clients.ask('item/tool/call', QUESTIONS['item/tool/call']);
+    const held = gate();
+    let isWriting = false;
+    history.onAppend = () => {
+      isWriting = true;
+      return held.passed;
+    };
+    const steered = steer('and this');
+    await until(() => isWriting);
+    runner.interrupt();
+    await until(() => asked[0]?.signal.aborted === true);
+    asked[0]?.settle({ type: 'withdrawn' });
+    expect(await reply).toEqual({ type: 'withdrawn' });
+    expect(await call.request.clients.ask('item/tool/call', QUESTIONS['item/tool/call'])).toEqual({
+      type: 'withdrawn',
+    });
+    expect(asked).toHaveLength(1);
+    held.open();
+    expect(await steered).toBe(true);
+    expect(await running).toMatchObject({ status: 'interrupted' });
+    expect(kindsOf(history.items).at(-1)).toMatch(/abort/);
+    expect(told.map(inShort).slice(-2)).toEqual(USER_TOLD);
   });
 });

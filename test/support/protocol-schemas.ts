@@ -164,6 +164,13 @@ export function misfit(message: unknown, answered?: string): string | undefined 
   return misfitOf(file, result);
 }
 
+/** What is wrong with a client's answer to a request of the server; undefined if it fits. */
+export function answerMisfit(method: string, result: unknown): string | undefined {
+  const variant = variantsOf('ServerRequest.json').find((request) => methodOf(request) === method);
+  const name = (variant?.properties.params?.$ref?.split('/').at(-1) ?? '').replace(/Params$/, 'Response');
+  return misfitOf(`${name}.json`, result);
+}
+
 function misfitOf(file: string, value: unknown, method?: string): string | undefined {
   const validate = validator(file, method);
   if (validate === undefined) return `${file} has no ${method}`;

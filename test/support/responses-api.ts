@@ -6,8 +6,20 @@ import type { WhenDone } from './process.ts';
 /** An answer that stands still after its first word until it may go on, or a refusal. */
 export type SlowAnswer = { readonly text: string; readonly mayGoOn: Promise<void> } | { readonly refusal: string };
 
-/** What a scripted model answers a request with; undefined: it never does. */
-export type Script = (lastUserText: string) => string | SlowAnswer | undefined;
+/** An answer that calls a tool, as models do: its arguments are JSON in a text. */
+export interface ToolCallAnswer {
+  readonly tool: string;
+  readonly arguments: object;
+}
+
+/**
+ * What a scripted model answers a request with; undefined: it never does.
+ * @param toolOutputs what tools have answered since the user spoke
+ */
+export type Script = (
+  lastUserText: string,
+  toolOutputs: readonly unknown[],
+) => string | SlowAnswer | ToolCallAnswer | undefined;
 
 /** A model endpoint on loopback that speaks as much of the Responses API as a client needs for plain answers. */
 export interface ScriptedModel {
@@ -31,9 +43,10 @@ export async function startScriptedModel(
         response.writeHead(404).end();
         return;
       }
-      const text = lastUserText(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+      const asking = JSON.parse(Buffer.concat(chunks).toString('utf8')) as ResponsesRequest;
+      const text = lastUserText(asking);
       asked.push(text);
-      const answer = script(text);
+      const answer = script(text, toolOutputs(asking));
       if (answer !== undefined) void stream(response, asked.length, answer);
     });
   });
@@ -47,7 +60,9 @@ export async function startScriptedModel(
 
 interface ResponsesRequest {
   readonly input: readonly {
+    readonly type?: string;
     readonly role?: string;
+    readonly output?: unknown;
     readonly content?: readonly { readonly type: string; readonly text?: string }[];
   }[];
 }
@@ -57,13 +72,23 @@ function lastUserText({ input }: ResponsesRequest): string {
   return last?.content?.map(({ text }) => text ?? '').join('') ?? '';
 }
 
-async function stream(response: ServerResponse, number: number, answer: string | SlowAnswer): Promise<void> {
+/** What tools have answered since the user spoke. */
+function toolOutputs({ input }: ResponsesRequest): readonly unknown[] {
+  const said = input.findLastIndex(({ role }) => role === 'user');
+  return input.slice(said + 1).flatMap(({ type, output }) => (type === 'function_call_output' ? [output] : []));
+}
+
+async function stream(
+  response: ServerResponse,
+  number: number,
+  answer: string | SlowAnswer | ToolCallAnswer,
+): Promise<void> {
   if (typeof answer === 'object' && 'refusal' in answer) {
     response.writeHead(400, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ error: { message: answer.refusal, type: 'invalid_request_error' } }));
     return;
   }
-  const text = typeof answer === 'string' ? answer : answer.text;
+  const text = typeof answer === 'string' ? answer : 'text' in answer ? answer.text : '';
   const [responseId, itemId] = [`resp_${number}`, `msg_${number}`];
   const item = { type: 'message', id: itemId, role: 'assistant' };
   const usage = {
@@ -78,9 +103,17 @@ async function stream(response: ServerResponse, number: number, answer: string |
     response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...members })}\n\n`);
   };
   event('response.created', { response: { id: responseId } });
+  if (typeof answer === 'object' && 'tool' in answer) {
+    const call = { type: 'function_call', id: `fc_${number}`, call_id: `call_${number}`, name: answer.tool };
+    const called = { ...call, arguments: JSON.stringify(answer.arguments) };
+    event('response.output_item.done', { output_index: 0, item: called });
+    event('response.completed', { response: { id: responseId, usage } });
+    response.end();
+    return;
+  }
   event('response.output_item.added', { output_index: 0, item: { ...item, content: [] } });
   for (const [index, delta] of text.split(/(?= )/).entries()) {
-    if (index === 1 && typeof answer === 'object') await answer.mayGoOn;
+    if (index === 1 && typeof answer === 'object' && 'mayGoOn' in answer) await answer.mayGoOn;
     event('response.output_text.delta', { item_id: itemId, output_index: 0, content_index: 0, delta });
   }
   event('response.output_item.done', { output_index: 0, item: { ...item, content: [{ type: 'output_text', text }] } });

@@ -33,6 +33,7 @@ const thread: Command = {
     else {
       const { transitions, path, cwd, historyMode } = detail;
       writeOut(threadTable([detail]));
+      writeOut(requestTable([detail]));
       writeOut(`path ${path ?? 'none'}\ncwd ${cwd}\nhistory ${historyMode}\n\n`);
       writeOut(transitions.map(describeTransition).join(''));
     }
@@ -93,6 +94,7 @@ function describeSnapshot({ daemon, connections, threads, queues, stores }: Debu
     '\n',
     threadTable(threads),
     '\n',
+    requestTable(threads),
     ...stores.map((store) => `store ${JSON.stringify(store)}\n`),
   ].join('');
 }
@@ -109,6 +111,19 @@ const threadTable = (threads: readonly DebugThread[]): string =>
       failure === null ? '' : oneLine(JSON.stringify(failure), 60),
     ]),
   );
+
+/** What clients have been asked; nothing if nothing waits. */
+function requestTable(threads: readonly DebugThread[]): string {
+  const rows = threads.flatMap(({ threadId, clientRequests }) =>
+    clientRequests.map(({ requestId, method, askedAtMs }) => [
+      String(requestId),
+      threadId,
+      method,
+      ago(askedAtMs, Date.now()),
+    ]),
+  );
+  return rows.length === 0 ? '' : `${table(['REQUEST', 'THREAD', 'ASKS FOR', 'SINCE'], rows)}\n`;
+}
 
 const describeTransition = ({ atMs, threadId, seq, from, to, event, cause }: DebugTransition): string =>
   `${new Date(atMs).toISOString()} ${threadId} #${seq} ${from} -> ${to}  ${event} (${cause})\n`;

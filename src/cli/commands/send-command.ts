@@ -1,5 +1,5 @@
 import { text as readAll } from 'node:stream/consumers';
-import { objectMember, stringMember, type JsonObject } from '../../domain/json.ts';
+import { arrayMember, objectMember, stringMember, type JsonObject } from '../../domain/json.ts';
 import type { Command, Invocation } from '../command.ts';
 import { withDaemon, type DaemonClient } from '../daemon-client.ts';
 import { CliError, EXIT, usageError, type ExitCode } from '../exit-code.ts';
@@ -92,7 +92,13 @@ function show(method: string, params: JsonObject): void {
   if (method === 'item/agentMessage/delta') writeOut(printable(stringMember(params, 'delta') ?? ''));
   else if (method === 'item/completed' && objectMember(params, 'item')?.['type'] === 'agentMessage') writeOut('\n');
   else if (method === 'warning') say(`warning: ${stringMember(params, 'message') ?? ''}`);
+  else if (method === 'thread/status/changed' && waitsForAnswer(params)) {
+    say('the turn waits for an answer that this command cannot give: resume the thread in another client');
+  }
 }
+
+const waitsForAnswer = (params: JsonObject): boolean =>
+  arrayMember(objectMember(params, 'status') ?? {}, 'activeFlags').length > 0;
 
 function exitCodeOf(turn: JsonObject, isJson: boolean): ExitCode {
   const status = stringMember(turn, 'status');

@@ -113,7 +113,7 @@ async function attach(
   thread: CodexThread,
   params: z.infer<typeof threadResume>,
   request: Request,
-  { manager, subscriptions }: Services,
+  { manager, subscriptions, clientRequests }: Services,
 ): Promise<void> {
   const { id } = thread;
   const withTurns = params.excludeTurns !== true;
@@ -148,6 +148,7 @@ async function attach(
       initialTurnsPage,
       ...cursors,
     });
+    clientRequests.resend(id, request.connection);
     request.connection.notify('thread/goal/cleared', { threadId: id });
   });
 }

@@ -1,0 +1,100 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { DaemonClient } from '../../src/cli/daemon-client.ts';
+import { DebugServer } from '../../src/debug/debug-server.ts';
+import { daemonFiles, type DaemonInfo } from '../../src/domain/daemon-files.ts';
+import { ANSWERS, ask, QUESTIONS, requestsTo, startAsking, type Asking } from '../support/asking.ts';
+import { connectDebug } from '../support/debug-lines.ts';
+import { SKEIN } from '../support/daemon.ts';
+import { start } from '../support/process.ts';
+import { skein } from '../support/skein.ts';
+import { tempFolder } from '../support/temp-home.ts';
+
+/** A home whose daemon is a server in this process. */
+async function homeOf({ server }: Asking): Promise<DaemonInfo & { readonly debugSocket: string }> {
+  const home = tempFolder();
+  const debugSocket = join(tempFolder(), 'debug.sock');
+  const info = {
+    pid: process.pid,
+    version: '0.0.0',
+    startedAtMs: Date.now(),
+    nonce: 'one',
+    home,
+    listen: [server.url],
+    auth: 'none' as const,
+    socket: server.socket,
+    debugSocket,
+    log: '',
+    model: 'hand',
+    args: [],
+  };
+  const files = daemonFiles(home);
+  mkdirSync(files.folder, { recursive: true });
+  writeFileSync(files.info, JSON.stringify(info));
+  const debug = await DebugServer.listen(debugSocket, { info, manager: server.manager, server: server.server });
+  onTestFinished(() => debug.close());
+  return info;
+}
+
+it('ASK-19 the debug socket and its command show what is open, by thread, until it is answered', async () => {
+  const asking = await startAsking();
+  const { actor, threadId, turnId, call } = asking;
+  const { home, debugSocket } = await homeOf(asking);
+  const { reply, request } = await ask(call, actor, 'item/tool/requestUserInput');
+  const debug = await connectDebug(debugSocket);
+  const { threads } = (await debug.call('snapshot')).result;
+  expect(threads).toMatchObject([
+    {
+      threadId,
+      turn: 'awaitingClient',
+      clientRequests: [{ requestId: 0, method: 'item/tool/requestUserInput', turnId, askedAtMs: expect.any(Number) }],
+    },
+  ]);
+  const [whole, one] = await Promise.all([
+    skein(home, ['debug', 'snapshot']),
+    skein(home, ['debug', 'thread', threadId]),
+  ]);
+  for (const { stdout } of [whole, one]) {
+    expect(stdout).toMatch(new RegExp(`REQUEST.*\\n0 +${threadId} +item/tool/requestUserInput`));
+  }
+  expect(one.stdout).toContain('client.asked (item/tool/requestUserInput)');
+  actor.send({ id: request.id, result: ANSWERS['item/tool/requestUserInput'] });
+  await reply;
+  const after = (await debug.call('thread', { threadId })).result;
+  expect(after.clientRequests).toEqual([]);
+  expect(after.transitions.at(-1)).toMatchObject({
+    event: 'client.answered',
+    cause: expect.stringMatching(/^answer of conn_/),
+    to: 'materialized/running',
+  });
+});
+
+it('ASK-20 commands take no question for an answer, and a send says when its turn waits for one that it cannot give', async () => {
+  const asking = await startAsking();
+  const { actor, model, threadId, call } = asking;
+  const { home } = await homeOf(asking);
+  const client = await DaemonClient.find(home);
+  await client?.call('thread/resume', { threadId, excludeTurns: true });
+  const answered = client?.call('thread/loaded/list', {});
+  // Their ids are those of the calls of the client, and they are there before its answer.
+  const replies = Array.from({ length: 10 }, () =>
+    call.request.clients.ask('item/tool/call', QUESTIONS['item/tool/call']),
+  );
+  expect(await answered).toMatchObject({ data: [threadId] });
+  await client?.close();
+  await actor.frame('the last request', ({ id, method }) => method !== undefined && id === 9);
+  for (const { id } of requestsTo(actor)) actor.send({ id, result: ANSWERS['item/tool/call'] });
+  await Promise.all(replies);
+  const sending = start(process.execPath, [SKEIN, 'send', 'hello', '--home', home]);
+  const asked = (await model.call()).request.clients.ask(
+    'item/commandExecution/requestApproval',
+    QUESTIONS['item/commandExecution/requestApproval'],
+  );
+  const [, sentTo] = await sending.said(/thread (\S+)\n[^]*waits for an answer that this command cannot give/);
+  await actor.call('thread/resume', { threadId: sentTo, excludeTurns: true });
+  const { id } = await actor.frame('the request', ({ method }) => method === 'item/commandExecution/requestApproval');
+  actor.send({ id, error: { code: 0, message: 'no' } });
+  expect(await asked).toMatchObject({ type: 'failed' });
+  await sending.stop('SIGINT');
+});
