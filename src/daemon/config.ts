@@ -62,6 +62,12 @@ export const configSchema = z
           .enum(['read-only', 'workspace-write', 'danger-full-access'])
           .default('read-only')
           .describe('Sandbox of threads whose client names none.'),
+        shellCommand: z
+          .boolean()
+          .default(true)
+          .describe(
+            'Whether clients may run commands of their own in the folder of a thread (thread/shellCommand, `!command` in the terminal program). They run as the user of the daemon, without a sandbox and without being asked about. false: such a command is shown as declined.',
+          ),
       })
       .prefault({})
       .describe('What new threads start with.'),

@@ -74,6 +74,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
     store,
     model: modelOf(config),
     durability: config.durability,
+    runsCommands: config.threads.shellCommand,
     defaults: {
       settings: {
         model: config.model.name,

@@ -86,7 +86,7 @@ const COMPLETED_VIEWS = viewsOf({
     source: camel(stringMember(item, 'source') ?? 'agent'),
     status: camel(stringMember(item, 'status') ?? 'completed'),
     commandActions: arrayMember(item, 'parsedCmd').filter(isJsonObject).map(commandAction),
-    aggregatedOutput: textOrNull(item, 'aggregatedOutput'),
+    aggregatedOutput: textOrNull(item, 'aggregatedOutput') || null,
     exitCode: numberMember(item, 'exitCode') ?? null,
     durationMs: durationMs(item['duration']),
   }),

@@ -17,12 +17,21 @@ export interface ModelRequest {
   readonly clients: ClientQuestions;
 }
 
+/** As {@link ModelRequest}, for a summary: nobody is asked anything then. */
+export type CompactRequest = Omit<ModelRequest, 'clients'>;
+
 /** What a model streams back. A message is started, grows by deltas, and is completed with its whole text. */
 export type ModelEvent =
   | { readonly type: 'messageStarted'; readonly itemId: string }
   | { readonly type: 'messageDelta'; readonly itemId: string; readonly delta: string }
   | { readonly type: 'messageCompleted'; readonly itemId: string; readonly text: string }
   | { readonly type: 'completed'; readonly usage: TokenUsage };
+
+/** What a model made of a history. */
+export interface Summary {
+  readonly text: string;
+  readonly usage: TokenUsage;
+}
 
 /**
  * A model that turns can be run against. Streaming ends by itself, by a throw (the turn fails with its message), or
@@ -35,4 +44,10 @@ export interface ModelClient {
   readonly description: string;
   readonly contextWindow: number | null;
   stream(request: ModelRequest, signal: AbortSignal): AsyncIterable<ModelEvent>;
+  /**
+   * Summarises the thread's history, so that later requests can go on from less; the request has no messages. A throw
+   * fails the turn with its message. A model without it understands nothing that it could summarise: its histories stay
+   * as they are.
+   */
+  compact?(request: CompactRequest, signal: AbortSignal): Promise<Summary>;
 }

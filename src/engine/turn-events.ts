@@ -34,6 +34,7 @@ export type TurnEvent =
   | { readonly type: 'turnStarted'; readonly turn: Turn }
   | { readonly type: 'itemStarted'; readonly turnId: string; readonly item: ThreadItem; readonly startedAtMs: number }
   | { readonly type: 'agentMessageDelta'; readonly turnId: string; readonly itemId: string; readonly delta: string }
+  | { readonly type: 'commandOutputDelta'; readonly turnId: string; readonly itemId: string; readonly delta: string }
   | {
       readonly type: 'itemCompleted';
       readonly turnId: string;

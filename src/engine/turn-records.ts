@@ -26,8 +26,18 @@ export interface TurnIdentity {
   readonly rootTurnId: string;
 }
 
+/** The marker that a turn begins with. */
+export const startedRecord = (turn: TurnIdentity, startedAtMs: number, contextWindow: number | null): RolloutItem =>
+  event('task_started', {
+    turn_id: turn.turnId,
+    root_turn_id: turn.rootTurnId,
+    started_at: unixSeconds(startedAtMs),
+    model_context_window: contextWindow,
+    collaboration_mode_kind: 'default',
+  });
+
 /**
- * How a turn begins: its marker and the settings it runs with.
+ * How a turn begins that a user's message begins: its marker and the settings it runs with.
  * @param isNews whether no earlier record says how the thread is run
  */
 export const beginRecords = (
@@ -37,13 +47,7 @@ export const beginRecords = (
   startedAtMs: number,
   contextWindow: number | null,
 ): readonly RolloutItem[] => [
-  event('task_started', {
-    turn_id: turn.turnId,
-    root_turn_id: turn.rootTurnId,
-    started_at: unixSeconds(startedAtMs),
-    model_context_window: contextWindow,
-    collaboration_mode_kind: 'default',
-  }),
+  startedRecord(turn, startedAtMs, contextWindow),
   turnContextItem(turn.turnId, settings),
   ...(isNews ? [settingsAppliedItem(turn.threadId, settings)] : []),
 ];
@@ -99,7 +103,8 @@ export const userItem = (message: UserMessage, itemId: string): JsonObject => ({
   content: message.input.map(storedInput),
 });
 
-function completedRecord(
+/** The record of an item that people are shown, as paginated history stores it. */
+export function completedRecord(
   turn: TurnIdentity,
   item: JsonObject,
   startedAtMs: number,
@@ -113,6 +118,17 @@ function completedRecord(
     completed_at_ms: completedAtMs,
   });
 }
+
+/** The history that a model reads was compacted here: what people are shown of it. */
+export const compactionShown = (
+  turn: TurnIdentity,
+  itemId: string,
+  startedAtMs: number,
+  completedAtMs: number,
+): RolloutItem =>
+  turn.historyMode === 'legacy'
+    ? event('context_compacted', {})
+    : completedRecord(turn, { type: 'ContextCompaction', id: itemId }, startedAtMs, completedAtMs);
 
 export const tokenRecord = (last: TokenUsage, total: TokenUsage, contextWindow: number | null): RolloutItem =>
   event('token_count', {
@@ -178,10 +194,22 @@ export const abortRecords = (
       content: [{ type: 'input_text', text: ABORTED_MARK }],
     },
   },
+  abortedRecord(turn, 'interrupted', times),
+];
+
+/** How a turn ends that another one took the place of. */
+export const replacedRecords = (turn: TurnIdentity, times: TurnTimes): readonly RolloutItem[] => [
+  abortedRecord(turn, 'replaced', times),
+];
+
+const abortedRecord = (
+  turn: { readonly turnId: string; readonly rootTurnId?: string },
+  reason: 'interrupted' | 'replaced',
+  times: TurnTimes | undefined,
+): RolloutItem =>
   event('turn_aborted', {
     turn_id: turn.turnId,
     ...(turn.rootTurnId === undefined ? {} : { root_turn_id: turn.rootTurnId }),
-    reason: 'interrupted',
+    reason,
     ...(times === undefined ? {} : timeMembers(times)),
-  }),
-];
+  });

@@ -1,22 +1,27 @@
+import { setMaxListeners } from 'node:events';
 import { setImmediate as nextRound } from 'node:timers/promises';
 import { messageOf, overloaded } from '../domain/errors.ts';
 import { newUuid, type ThreadId } from '../domain/ids.ts';
 import type { RolloutItem, RolloutLine } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
 import { itemOfCompleted } from '../domain/thread-item.ts';
-import type { ThreadSettings } from '../domain/thread-settings.ts';
+import { settingsAppliedItem, turnContextItem, type ThreadSettings } from '../domain/thread-settings.ts';
 import { turnError, type ThreadItem, type Turn, type TurnItemsView } from '../domain/turn.ts';
 import type { UserMessage } from '../domain/user-input.ts';
 import { wasRefused, type AppendOptions } from '../live/live-thread.ts';
 import type { Durability } from '../store/thread-store.ts';
 import { CallQuestions, type AskClients } from './client-questions.ts';
-import type { ModelClient, ModelEvent } from './model-client.ts';
+import { compactedRecord } from './compaction.ts';
+import type { CompactRequest, ModelClient, ModelEvent } from './model-client.ts';
 import { addTokens, type TokenUsage, type TurnEvent, type TurnOutcome } from './turn-events.ts';
 import {
   abortRecords,
   agentRecords,
   beginRecords,
+  compactionShown,
   completeRecords,
+  replacedRecords,
+  startedRecord,
   tokenRecord,
   unixSeconds,
   userItem,
@@ -24,6 +29,7 @@ import {
   type TurnIdentity,
   type TurnTimes,
 } from './turn-records.ts';
+import { runUserCommand, type UserCommand } from './user-command.ts';
 
 /** What a turn writes its records to; an ephemeral thread's goes nowhere. */
 export interface TurnHistory {
@@ -56,6 +62,9 @@ export interface TurnSetup {
 /** Messages that steer a turn and that it has not taken up yet. */
 const MAX_PENDING_MESSAGES = 64;
 
+/** Commands of users that run in a turn at once. */
+const MAX_COMMANDS = 16;
+
 /** Events of a model between pauses in which everyone else gets their turn: a fast model must not hold the process. */
 const EVENTS_PER_PAUSE = 64;
 
@@ -68,6 +77,9 @@ interface PendingMessage {
   readonly settle: (isTaken: boolean) => void;
   readonly refuse: (error: unknown) => void;
 }
+
+/** What a turn is begun for. */
+type TurnKind = 'message' | 'command' | 'compaction';
 
 /** An answer under way: what came of it so far. */
 interface Answer {
@@ -89,7 +101,17 @@ export class TurnRunner {
   #questions: CallQuestions | undefined;
   /** Work on the messages that wait; one at a time. */
   #takingUp: Promise<void> = Promise.resolve();
-  #isInterrupted = false;
+  /** Commands of the user that run in this turn. */
+  readonly #commands = new Set<Promise<void>>();
+  readonly #interrupted = new AbortController();
+  /** The turn has begun, or could not. */
+  readonly #begun: Promise<void>;
+  #settleBegun: () => void = () => {};
+  #kind: TurnKind = 'message';
+  /** The user has said something that no answer was finished for. */
+  #isUnanswered = false;
+  #isReplaced = false;
+  #wake: () => void = () => {};
   #isOver = false;
   #startedAtMs = 0;
   #lastAgentItem: ThreadItem | undefined;
@@ -97,6 +119,8 @@ export class TurnRunner {
 
   constructor(setup: TurnSetup) {
     this.#setup = setup;
+    setMaxListeners(MAX_COMMANDS + 1, this.#interrupted.signal);
+    this.#begun = new Promise((resolve) => (this.#settleBegun = resolve));
     this.#total = setup.tokensBefore;
     this.#identity = {
       threadId: setup.threadId,
@@ -122,28 +146,92 @@ export class TurnRunner {
    * @throws if the user's words cannot be stored: they are withdrawn then, and there was no turn
    */
   async run(message: UserMessage, accepted: () => void): Promise<TurnOutcome> {
-    const { settings, areSettingsNews, history, model, durability, now } = this.#setup;
+    const { settings, areSettingsNews, model, now } = this.#setup;
     this.#startedAtMs = now();
     const itemId = newUuid();
     const begin = beginRecords(this.#identity, settings, areSettingsNews, this.#startedAtMs, model.contextWindow);
     const said = userRecords(this.#identity, message, itemId, this.#startedAtMs);
+    const begun = (): void => this.#tellBegun(message, itemId, accepted);
+    return this.#run([...begin, ...said], begun, () => this.#converse());
+  }
+
+  /** As {@link run}, for a turn that begins with a command of the user and has no message, unless one steers it. */
+  async runCommand(command: UserCommand, accepted: () => void): Promise<TurnOutcome> {
+    this.#kind = 'command';
+    const begun = (): void => {
+      this.#tellStarted(accepted);
+      this.#startCommand(command);
+    };
+    return this.#run(this.#marker(), begun, () => this.#converse());
+  }
+
+  /** As {@link run}, for a turn that compacts the history. It takes no messages. */
+  async runCompaction(accepted: () => void): Promise<TurnOutcome> {
+    this.#kind = 'compaction';
+    return this.#run(
+      this.#marker(),
+      () => this.#tellStarted(accepted),
+      () => this.#compact(),
+    );
+  }
+
+  /** How a turn begins that has no words: its marker, and how the thread is run from here on, if that is news. */
+  #marker(): readonly RolloutItem[] {
+    const { threadId, settings, areSettingsNews, model, now } = this.#setup;
+    this.#startedAtMs = now();
+    return [
+      startedRecord(this.#identity, this.#startedAtMs, model.contextWindow),
+      ...(areSettingsNews ? [settingsAppliedItem(threadId, settings)] : []),
+    ];
+  }
+
+  /**
+   * @param records how it begins
+   * @param begun tells that it has
+   * @param work what happens in it; returns what made it fail, if anything did
+   */
+  async #run(
+    records: readonly RolloutItem[],
+    begun: () => void,
+    work: () => Promise<string | null>,
+  ): Promise<TurnOutcome> {
+    const { history, durability } = this.#setup;
     let failure: string | null = null;
     await this.#asOne(async () => {
       try {
-        await history.append([...begin, ...said], { durability, onFailure: 'withdraw' });
+        await history.append(records, { durability, onFailure: 'withdraw' });
       } catch (error) {
         this.#end();
         throw error;
+      } finally {
+        this.#settleBegun();
       }
       // The turn has begun: whatever goes wrong from here on, it gets an end.
       try {
-        this.#tellBegun(message, itemId, accepted);
+        begun();
       } catch (error) {
         failure = messageOf(error);
       }
     });
-    failure ??= await this.#converse().catch(messageOf);
+    failure ??= await work().catch(messageOf);
+    // What the user has begun beside the model comes to its end in this turn.
+    while (this.#commands.size > 0) await Promise.all(this.#commands);
     return this.#finish(failure);
+  }
+
+  /**
+   * Runs a command of the user in this turn.
+   * @param accepted called before anything of it is told
+   * @returns whether the turn took it; false if it was over
+   * @throws overloaded if too many run already
+   */
+  async attach(command: UserCommand, accepted: () => void): Promise<boolean> {
+    await this.#begun;
+    if (this.#isOver || this.#isInterrupted) return false;
+    if (this.#commands.size >= MAX_COMMANDS) throw overloaded(`${MAX_COMMANDS} commands run in this turn already`);
+    accepted();
+    this.#startCommand(command);
+    return true;
   }
 
   /**
@@ -153,7 +241,7 @@ export class TurnRunner {
    * @throws overloaded if too many wait; what kept the words from being stored
    */
   steer(message: UserMessage, accepted: () => void): Promise<boolean> {
-    if (this.#isOver || this.#isInterrupted) return Promise.resolve(false);
+    if (this.#isOver || this.#isInterrupted || this.#kind === 'compaction') return Promise.resolve(false);
     if (this.#pending.length >= MAX_PENDING_MESSAGES) {
       return Promise.reject(overloaded(`${MAX_PENDING_MESSAGES} messages wait to be taken up already`));
     }
@@ -162,53 +250,137 @@ export class TurnRunner {
       // A question to a client stays: whoever steers may be the one to answer it, and must not wait for that.
       if (this.#questions?.isWaiting === true) this.#takeUp().catch(() => {});
       else this.#stream?.abort();
+      this.#wake();
     });
   }
 
   /** Ends the turn as interrupted, soon. */
   interrupt(): void {
-    this.#isInterrupted = true;
+    this.#interrupted.abort();
     this.#stream?.abort();
+    this.#wake();
+  }
+
+  /** Says of an interrupt that follows that another turn takes the place of this one. */
+  markReplaced(): void {
+    this.#isReplaced = true;
+  }
+
+  get #isInterrupted(): boolean {
+    return this.#interrupted.signal.aborted;
   }
 
   /** The user's words are recorded: whoever asked gets the answer, and everyone hears of them. */
   #tellBegun(message: UserMessage, itemId: string, accepted: () => void): void {
+    this.#tellStarted(accepted);
+    this.#tellUserItem(message, itemId, this.#startedAtMs);
+    this.#say(message);
+  }
+
+  #tellStarted(accepted: () => void): void {
     accepted();
     this.#setup.tell({
       type: 'turnStarted',
       turn: { ...this.accepted, startedAt: unixSeconds(this.#startedAtMs) },
     });
-    this.#tellUserItem(message, itemId, this.#startedAtMs);
-    this.#messages.push(message);
   }
 
-  /** Asks the model until nothing is left to answer. Returns what made it fail, if anything did. */
+  #say(message: UserMessage): void {
+    this.#messages.push(message);
+    this.#isUnanswered = true;
+  }
+
+  #startCommand(command: UserCommand): void {
+    const { settings, tell, now } = this.#setup;
+    const recordAndTell = (items: readonly RolloutItem[], event: TurnEvent): Promise<void> =>
+      this.#asOne(async () => {
+        await this.#record(items);
+        tell(event);
+      });
+    const surroundings = { turn: this.#identity, cwd: settings.cwd, tell, recordAndTell, now };
+    const running = runUserCommand(command, surroundings, this.#interrupted.signal)
+      .catch((error: unknown) => tell({ type: 'warning', message: `A command was given up: ${messageOf(error)}` }))
+      .finally(() => {
+        this.#commands.delete(running);
+        this.#wake();
+      });
+    this.#commands.add(running);
+  }
+
+  /**
+   * Asks the model until nothing is left to answer, and no command of the user runs any more. Returns what made it
+   * fail, if anything did.
+   */
   async #converse(): Promise<string | null> {
-    /** Messages that the last call was made with, unless it was cut off. */
-    let answered = 0;
     for (;;) {
       await this.#takeUp();
       if (this.#isInterrupted) return null;
       if (this.#pending.length > 0) continue;
-      if (this.#messages.length === answered) {
+      if (this.#isUnanswered) {
+        const failure = await this.#askModel();
+        if (failure !== null) return failure;
+      } else if (this.#commands.size > 0) {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      } else {
         // In the same breath: a message that comes now belongs to the next turn.
         this.#isOver = true;
         return null;
       }
-      answered = this.#messages.length;
-      this.#stream = new AbortController();
-      this.#questions = new CallQuestions(this.#setup.askClients ?? nobody);
-      try {
-        await this.#answer(this.#stream.signal, this.#questions);
-      } catch (error) {
-        if (!this.#stream.signal.aborted) return messageOf(error);
-      } finally {
-        if (this.#stream.signal.aborted) answered = 0;
-        this.#stream = undefined;
-        this.#questions.end();
-        this.#questions = undefined;
-      }
     }
+  }
+
+  /** One call of the model. What was cut off is answered again, with what came meanwhile. Returns what made it fail. */
+  async #askModel(): Promise<string | null> {
+    const stream = new AbortController();
+    const questions = new CallQuestions(this.#setup.askClients ?? nobody);
+    this.#stream = stream;
+    this.#questions = questions;
+    // What is said while it answers is another matter.
+    this.#isUnanswered = false;
+    try {
+      await this.#answer(stream.signal, questions);
+    } catch (error) {
+      if (!stream.signal.aborted) return messageOf(error);
+    } finally {
+      this.#isUnanswered ||= stream.signal.aborted;
+      this.#stream = undefined;
+      questions.end();
+      this.#questions = undefined;
+    }
+    return null;
+  }
+
+  /** Compacts what a model reads of the history, if it can. Returns what made it fail, if anything did. */
+  async #compact(): Promise<string | null> {
+    const { turnId, model, history, tell, now } = this.#setup;
+    const itemId = newUuid();
+    const startedAtMs = now();
+    tell({ type: 'itemStarted', turnId, item: compactionItem(itemId, startedAtMs, null), startedAtMs });
+    const records: RolloutItem[] = [];
+    if (model.compact === undefined) {
+      tell({
+        type: 'warning',
+        message: `Nothing was compacted: the model ${model.name} cannot summarise. The history stays as it is.`,
+      });
+    } else {
+      const { signal } = this.#interrupted;
+      const summary = await orAborted(model.compact(this.#request(), signal), signal);
+      if (summary === undefined) return null;
+      await this.#countTokens(summary.usage);
+      records.push(await compactedRecord(history.records(), summary.text));
+    }
+    if (this.#isInterrupted) return null;
+    await this.#asOne(async () => {
+      const completedAtMs = now();
+      await this.#record([...records, compactionShown(this.#identity, itemId, startedAtMs, completedAtMs)]);
+      tell({
+        type: 'itemCompleted',
+        turnId,
+        item: compactionItem(itemId, startedAtMs, completedAtMs),
+        completedAtMs,
+      });
+    });
+    return null;
   }
 
   /** Records the messages that came meanwhile; after an interrupt, what still waits is left to the next turn. */
@@ -226,7 +398,9 @@ export class TurnRunner {
       const atMs = this.#setup.now();
       await this.#asOne(async () => {
         try {
-          const records = userRecords(this.#identity, message, itemId, atMs);
+          const said = userRecords(this.#identity, message, itemId, atMs);
+          const isFirst = this.#messages.length === 0;
+          const records = isFirst ? [turnContextItem(this.#identity.turnId, this.#setup.settings), ...said] : said;
           await this.#setup.history.append(records, { durability: this.#setup.durability, onFailure: 'withdraw' });
         } catch (error) {
           refuse(error);
@@ -235,9 +409,14 @@ export class TurnRunner {
         settle(true);
         accepted();
         this.#tellUserItem(message, itemId, atMs);
-        this.#messages.push(message);
+        this.#say(message);
       });
     }
+  }
+
+  #request(): CompactRequest {
+    const { threadId, turnId, settings, history } = this.#setup;
+    return { threadId, turnId, settings, messages: this.#messages, history: () => history.records() };
   }
 
   /**
@@ -245,11 +424,10 @@ export class TurnRunner {
    * the signal is aborted: the cut answer is nobody's.
    */
   async #answer(signal: AbortSignal, clients: CallQuestions): Promise<void> {
-    const { threadId, turnId, settings, history, model } = this.#setup;
-    const request = { threadId, turnId, settings, messages: this.#messages, history: () => history.records(), clients };
+    const { model } = this.#setup;
     const answers = new Map<string, Answer>();
     let count = 0;
-    for await (const event of untilAborted(model.stream(request, signal), signal)) {
+    for await (const event of untilAborted(model.stream({ ...this.#request(), clients }, signal), signal)) {
       await this.#take(event, answers);
       if (event.type === 'completed') return;
       count += 1;
@@ -281,13 +459,16 @@ export class TurnRunner {
         });
         return;
       }
-      case 'completed': {
-        const { contextWindow } = this.#setup.model;
-        this.#total = addTokens(this.#total, event.usage);
-        await this.#record([tokenRecord(event.usage, this.#total, contextWindow)]);
-        tell({ type: 'tokensUsed', turnId, last: event.usage, total: this.#total, modelContextWindow: contextWindow });
-      }
+      case 'completed':
+        await this.#countTokens(event.usage);
     }
+  }
+
+  async #countTokens(usage: TokenUsage): Promise<void> {
+    const { turnId, tell, model } = this.#setup;
+    this.#total = addTokens(this.#total, usage);
+    await this.#record([tokenRecord(usage, this.#total, model.contextWindow)]);
+    tell({ type: 'tokensUsed', turnId, last: usage, total: this.#total, modelContextWindow: model.contextWindow });
   }
 
   async #finish(failure: string | null): Promise<TurnOutcome> {
@@ -300,7 +481,8 @@ export class TurnRunner {
       durationMs: times.endedAtMs - times.startedAtMs,
     };
     if (this.#isInterrupted) {
-      await this.#recordEnd(abortRecords(this.#identity, times));
+      const records = this.#isReplaced ? replacedRecords : abortRecords;
+      await this.#recordEnd(records(this.#identity, times));
       return { status: 'interrupted', turn: { ...this.#turn('interrupted', [], 'notLoaded'), ...ended } };
     }
     const last = this.#lastAgentItem;
@@ -310,8 +492,9 @@ export class TurnRunner {
       const error = turnError(failure);
       return { status: 'failed', error, turn: { ...this.#turn('failed', [], 'notLoaded'), ...ended, error } };
     }
-    const items = last === undefined ? [] : [last];
-    return { status: 'completed', turn: { ...this.#turn('completed', items, 'summary'), ...ended } };
+    const turn =
+      last === undefined ? this.#turn('completed', [], 'notLoaded') : this.#turn('completed', [last], 'summary');
+    return { status: 'completed', turn: { ...turn, ...ended } };
   }
 
   /**
@@ -377,6 +560,28 @@ export class TurnRunner {
 function agentItem(id: string, text: string, startedAtMs: number, completedAtMs: number | null): ThreadItem {
   const shown = itemOfCompleted({ item: { type: 'AgentMessage', id, content: [{ type: 'Text', text }] } });
   return { ...(shown ?? { type: 'agentMessage', id }), startedAtMs, completedAtMs };
+}
+
+const compactionItem = (id: string, startedAtMs: number, completedAtMs: number | null): ThreadItem => ({
+  type: 'contextCompaction',
+  id,
+  startedAtMs,
+  completedAtMs,
+});
+
+/** What comes of it, or undefined as soon as the signal is aborted: nobody is waited for then. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  let abort: () => void = () => {};
+  const aborted = new Promise<undefined>((resolve) => (abort = () => resolve(undefined)));
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  // What it throws after that is nobody's.
+  work.catch(() => {});
+  try {
+    return await Promise.race([aborted, work]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }
 
 /**

@@ -6,12 +6,13 @@ import { numberMember, isJsonObject, type JsonObject, type JsonValue } from '../
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { RolloutLine } from '../domain/rollout-line.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
-import type { ThreadSettings } from '../domain/thread-settings.ts';
+import { settingsAppliedItem, type ThreadSettings } from '../domain/thread-settings.ts';
 import type { Turn } from '../domain/turn.ts';
 import type { UserMessage } from '../domain/user-input.ts';
 import type { ModelClient } from '../engine/model-client.ts';
 import { NO_TOKENS, type TokenUsage, type TurnEvent, type TurnOutcome } from '../engine/turn-events.ts';
 import { TurnRunner, type TurnHistory } from '../engine/turn-runner.ts';
+import type { UserCommand } from '../engine/user-command.ts';
 import type { LiveThread } from '../live/live-thread.ts';
 import { Mutex } from '../store/mutex.ts';
 import type { Durability } from '../store/thread-store.ts';
@@ -66,6 +67,14 @@ export interface UserInputParams {
   readonly accepted: (answer: AcceptedInput) => void;
 }
 
+/** How a turn is begun. */
+interface TurnBeginning {
+  /** Runs the turn to its end; says when its beginning is durable. */
+  readonly run: (runner: TurnRunner, accepted: () => void) => Promise<TurnOutcome>;
+  readonly isCompaction: boolean;
+  readonly accepted: (answer: AcceptedInput) => void;
+}
+
 /** Operations on one thread that may wait at once. */
 const MAX_PENDING_OPERATIONS = 256;
 
@@ -75,8 +84,9 @@ const MAX_OPEN_QUESTIONS = 64;
 interface RunningTurn {
   readonly turnId: string;
   readonly runner: TurnRunner;
-  readonly message: UserMessage;
-  readonly accepted: () => void;
+  readonly isCompaction: boolean;
+  /** Runs it to its end. */
+  readonly run: () => Promise<TurnOutcome>;
   readonly refuse: (error: unknown) => void;
   outcome: TurnOutcome | undefined;
   /** The work of the runner. */
@@ -244,7 +254,14 @@ export class CodexThread {
       for (;;) {
         const running = this.#turn;
         if (running === undefined) {
-          await this.#startTurn(message, accepted, cause);
+          await this.#startTurn(
+            {
+              run: (runner, begun) => runner.run(message, begun),
+              isCompaction: false,
+              accepted,
+            },
+            cause,
+          );
           return;
         }
         const answer = { turn: running.runner.accepted };
@@ -265,8 +282,85 @@ export class CodexThread {
         throw invalidRequest(`expected active turn id \`${expectedTurnId}\` but found \`${running.turnId}\``);
       }
       if (message.input.length === 0) throw invalidRequest('input must not be empty');
+      if (running.isCompaction) throw invalidRequest('cannot steer a compact turn');
       const isTaken = await running.runner.steer(message, accepted);
       if (!isTaken) throw invalidRequest('no active turn to steer');
+    });
+  }
+
+  /**
+   * Runs a command of the user: in the running turn, or in one of its own.
+   * @param accepted called before anything of it is told
+   * @throws what kept its turn from beginning: it does not run then
+   */
+  async runCommand(command: UserCommand, accepted: () => void, cause: string): Promise<void> {
+    await this.#operation(async () => {
+      for (;;) {
+        const running = this.#turn;
+        if (running === undefined) {
+          await this.#startTurn(
+            {
+              run: (runner, begun) => runner.runCommand(command, begun),
+              isCompaction: false,
+              accepted,
+            },
+            cause,
+          );
+          return;
+        }
+        if (await running.runner.attach(command, accepted)) return;
+        await running.ended;
+      }
+    });
+  }
+
+  /**
+   * Begins a turn that compacts the history; one that runs is interrupted for it.
+   * @param accepted called before anything of it is told
+   */
+  async compact(accepted: () => void, cause: string): Promise<void> {
+    await this.#operation(async () => {
+      for (let running = this.#turn; running !== undefined; running = this.#turn) {
+        running.runner.markReplaced();
+        this.#actor.send({ type: 'turn.interrupt', cause });
+        await running.ended;
+      }
+      await this.#startTurn(
+        {
+          run: (runner, begun) => runner.runCompaction(begun),
+          isCompaction: true,
+          accepted,
+        },
+        cause,
+      );
+    });
+  }
+
+  /**
+   * Changes how the thread is run from the next turn on, without one. A thread that is stored records it before it is
+   * told; any other does with its first turn.
+   * @param accepted called before it is told
+   * @throws if it cannot be recorded: nothing has changed then
+   */
+  async updateSettings(overrides: Partial<ThreadSettings>, accepted: () => void): Promise<void> {
+    await this.#operation(async () => {
+      const before = this.#settings;
+      const changed = withOverrides(before, overrides);
+      // At once: a turn that begins while this is recorded runs with it.
+      this.#settings = changed;
+      await this.#recordAndTell.run(async () => {
+        if (changed !== before && this.isStored) {
+          try {
+            await this.#writer().append([settingsAppliedItem(this.id, changed)], { onFailure: 'withdraw' });
+            this.#recordedSettings = changed;
+          } catch (error) {
+            if (this.#settings === changed) this.#settings = before;
+            throw error;
+          }
+        }
+        accepted();
+        if (changed !== before) this.#tell({ type: 'settingsChanged', settings: changed });
+      });
     });
   }
 
@@ -395,7 +489,7 @@ export class CodexThread {
     return { isStored: live.isStored };
   }
 
-  #startTurn(message: UserMessage, accepted: UserInputParams['accepted'], cause: string): Promise<void> {
+  #startTurn({ run, isCompaction, accepted }: TurnBeginning, cause: string): Promise<void> {
     return new Promise((resolve, refuse) => {
       const turnId = newUuid();
       const settings = this.#settings;
@@ -423,8 +517,8 @@ export class CodexThread {
       this.#turn = {
         turnId,
         runner,
-        message,
-        accepted: acknowledge,
+        isCompaction,
+        run: () => run(runner, acknowledge),
         refuse,
         outcome: undefined,
         ran: Promise.resolve(),
@@ -443,7 +537,7 @@ export class CodexThread {
   #runTurn(turnId: string): Promise<void> {
     const turn = this.#turn;
     if (turn?.turnId !== turnId) return Promise.resolve();
-    turn.ran = turn.runner.run(turn.message, turn.accepted).then(
+    turn.ran = turn.run().then(
       (outcome) => {
         turn.outcome = outcome;
       },
@@ -544,8 +638,8 @@ export class CodexThread {
   }
 
   #changeSettings(overrides: Partial<ThreadSettings>): void {
-    const changed = { ...this.#settings, ...overrides };
-    if (JSON.stringify(changed) === JSON.stringify(this.#settings)) return;
+    const changed = withOverrides(this.#settings, overrides);
+    if (changed === this.#settings) return;
     this.#settings = changed;
     this.#tell({ type: 'settingsChanged', settings: changed });
   }
@@ -577,6 +671,12 @@ export class CodexThread {
     if (this.#opened === undefined) throw invalidRequest(`thread ${this.id} is not loaded`);
     return this.#opened;
   }
+}
+
+/** The same settings if nothing changes. */
+function withOverrides(settings: ThreadSettings, overrides: Partial<ThreadSettings>): ThreadSettings {
+  const changed = { ...settings, ...overrides };
+  return JSON.stringify(changed) === JSON.stringify(settings) ? settings : changed;
 }
 
 /** Tokens as rollouts count them, in the protocol's names. */

@@ -28,6 +28,8 @@ export interface ThreadManagerOptions {
   readonly defaults: ThreadDefaults;
   /** What the user's words and the ends of turns survive once acknowledged (D6). Default: `power`. */
   readonly durability?: Durability;
+  /** Clients may run commands in the folders of threads, as the user of the daemon. Default: true. */
+  readonly runsCommands?: boolean;
   /** Unix ms. */
   readonly now?: () => number;
   /** Something went wrong that no caller waits for. */
@@ -91,6 +93,11 @@ export class ThreadManager {
 
   get defaults(): ThreadDefaults {
     return this.#options.defaults;
+  }
+
+  /** Clients may run commands in the folders of threads. */
+  get runsCommands(): boolean {
+    return this.#options.runsCommands ?? true;
   }
 
   /** Hears every event of every thread. @returns ends that */

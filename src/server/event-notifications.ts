@@ -63,6 +63,12 @@ export function notificationOf(
         itemId: event.itemId,
         delta: event.delta,
       });
+    case 'commandOutputDelta':
+      return toSubscribers('item/commandExecution/outputDelta', threadId, {
+        turnId: event.turnId,
+        itemId: event.itemId,
+        delta: event.delta,
+      });
     case 'tokensUsed':
       return toSubscribers('thread/tokenUsage/updated', threadId, {
         turnId: event.turnId,

@@ -3,10 +3,13 @@ import { collectionMethods } from './handlers/collection-methods.ts';
 import { configMethods } from './handlers/config-methods.ts';
 import { diagnosticsMethods } from './handlers/diagnostics-methods.ts';
 import { extensionMethods } from './handlers/extension-methods.ts';
+import { goalMethods } from './handlers/goal-methods.ts';
 import { lifecycleMethods } from './handlers/lifecycle-methods.ts';
 import { metadataMethods } from './handlers/metadata-methods.ts';
 import { modelMethods } from './handlers/model-methods.ts';
 import { readingMethods } from './handlers/reading-methods.ts';
+import { settingsMethods } from './handlers/settings-methods.ts';
+import { shellMethods } from './handlers/shell-methods.ts';
 import { turnMethods } from './handlers/turn-methods.ts';
 import { unsupportedMethods } from './handlers/unsupported-methods.ts';
 import type { Method } from './request.ts';
@@ -16,6 +19,9 @@ const SERVED: Readonly<Record<string, Method>> = {
   ...readingMethods,
   ...metadataMethods,
   ...turnMethods,
+  ...settingsMethods,
+  ...shellMethods,
+  ...goalMethods,
   ...accountMethods,
   ...modelMethods,
   ...configMethods,

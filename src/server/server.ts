@@ -165,7 +165,8 @@ export class SkeinServer {
   /** Tells those who are to hear of an event. Encoded once, however many they are. */
   #tell(threadId: ThreadId, event: NotifiedEvent): void {
     const watchers = this.#subscriptions.watchersOf(threadId);
-    if (event.type === 'agentMessageDelta' && watchers.size === 0) return;
+    const delta = event.type === 'agentMessageDelta' || event.type === 'commandOutputDelta' ? event : null;
+    if (delta !== null && watchers.size === 0) return;
     const { method, params, audience } = notificationOf(threadId, event, this.#options.manager.find(threadId));
     const audienceOf = audience === 'everyone' ? this.#connections : watchers;
     if (audienceOf.size === 0) return;
@@ -174,15 +175,15 @@ export class SkeinServer {
       method,
       threadId,
       text: encodeNotification(method, params, emittedAtMs),
-      ...(event.type === 'agentMessageDelta'
-        ? {
+      ...(delta === null
+        ? {}
+        : {
             delta: {
-              key: `${threadId}/${event.itemId}`,
-              delta: event.delta,
-              render: (delta: string) => encodeNotification(method, { ...params, delta }, emittedAtMs),
+              key: `${threadId}/${delta.itemId}`,
+              delta: delta.delta,
+              render: (text: string) => encodeNotification(method, { ...params, delta: text }, emittedAtMs),
             },
-          }
-        : {}),
+          }),
     };
     for (const connection of audienceOf) connection.broadcast(broadcast);
   }

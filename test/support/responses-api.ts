@@ -27,6 +27,8 @@ export interface ScriptedModel {
   readonly baseUrl: string;
   /** What users said last, request by request. */
   readonly asked: readonly string[];
+  /** All that it was sent, request by request: JSON. */
+  readonly bodies: readonly string[];
 }
 
 /** Serves answers until the test ends: one streamed message for each request. */
@@ -35,6 +37,7 @@ export async function startScriptedModel(
   whenDone: WhenDone = onTestFinished,
 ): Promise<ScriptedModel> {
   const asked: string[] = [];
+  const bodies: string[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -43,8 +46,10 @@ export async function startScriptedModel(
         response.writeHead(404).end();
         return;
       }
-      const asking = JSON.parse(Buffer.concat(chunks).toString('utf8')) as ResponsesRequest;
+      const body = Buffer.concat(chunks).toString('utf8');
+      const asking = JSON.parse(body) as ResponsesRequest;
       const text = lastUserText(asking);
+      bodies.push(body);
       asked.push(text);
       const answer = script(text, toolOutputs(asking));
       if (answer !== undefined) void stream(response, asked.length, answer);
@@ -55,7 +60,7 @@ export async function startScriptedModel(
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   });
-  return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, asked };
+  return { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, asked, bodies };
 }
 
 interface ResponsesRequest {

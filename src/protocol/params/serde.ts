@@ -29,6 +29,25 @@ export const anyTagged = (name: string): z.ZodObject =>
 
 /** No parameters at all. An object is fine, too. */
 export const unit = (): z.ZodOptional<z.ZodObject> => z.looseObject({}, { error: `${EXPECTED}unit` }).optional();
+/** As {@link struct}, but a member that it does not know is refused by name. */
+export const closedStruct = <S extends z.ZodRawShape>(name: string, shape: S): z.ZodType<z.output<z.ZodObject<S>>> => {
+  const known = Object.keys(shape);
+  const open = struct(name, shape);
+  return z.unknown().transform((value, context) => {
+    const unknown = isJsonObject(value) ? Object.keys(value).find((key) => !known.includes(key)) : undefined;
+    const words = known.map((key) => `\`${key}\``).join(', ');
+    const result = open.safeParse(value);
+    // Whichever stands first in the text is named.
+    const isFirst = unknown !== undefined && isJsonObject(value) && comesFirst(unknown, result, value);
+    if (isFirst) return fail(context, new Wrong(`unknown field \`${unknown}\`, expected one of ${words}`), value);
+    if (result.success) return result.data;
+    for (const issue of result.error.issues) context.issues.push({ ...issue, input: value } as z.core.$ZodRawIssue);
+    return z.NEVER;
+  });
+};
+
+const comesFirst = (key: string, result: z.ZodSafeParseResult<unknown>, value: JsonObject): boolean =>
+  result.success || !result.error.issues.some(({ path }) => comesBefore(path, [key], value));
 
 export const text = (): z.ZodString => z.string({ error: `${EXPECTED}a string` });
 
@@ -61,6 +80,9 @@ const integer = (name: string, max: number): z.ZodInt =>
     .max(max, { error: `${EXPECTED}${name}` });
 
 export const u32 = (): z.ZodInt => integer('u32', 0xffff_ffff);
+
+/** A 64-bit number; what JavaScript cannot hold exactly is refused. */
+export const i64 = (): z.ZodInt => z.int({ error: `${EXPECTED}i64` });
 
 export const usize = (): z.ZodInt => integer('usize', Number.MAX_SAFE_INTEGER);
 

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import {
   absolutePath,
   choice,
+  closedStruct,
   flag,
+  i64,
   json,
   list,
   map,
@@ -237,6 +239,18 @@ const sandboxPolicy = tagged('SandboxPolicyDeserialize', [
 
 const reasoningEffort = nonEmptyText('reasoning_effort must not be empty');
 
+const reasoningSummary = choice(['auto', 'concise', 'detailed', 'none']);
+
+const collaborationMode = struct('CollaborationMode', {
+  // Names of modes that there were before; they mean the default one.
+  mode: choice(['plan', 'code', 'custom', 'default', 'execute', 'pair_programming']),
+  settings: struct('Settings', {
+    model: text(),
+    reasoning_effort: reasoningEffort.nullish(),
+    developer_instructions: text().nullish(),
+  }),
+});
+
 /** Facts beside the input, for the model and for whoever keeps count of its calls. */
 const context = {
   additionalContext: map(
@@ -272,17 +286,10 @@ export const turnStart = struct('TurnStartParams', {
   serviceTier: text().nullish(),
   serviceTierForTurn: text().nullish(),
   effort: reasoningEffort.nullish(),
-  summary: choice(['auto', 'concise', 'detailed', 'none']).nullish(),
+  summary: reasoningSummary.nullish(),
   personality: personality.nullish(),
   outputSchema: json().nullish(),
-  collaborationMode: struct('CollaborationMode', {
-    mode: choice(['plan', 'default']),
-    settings: struct('Settings', {
-      model: text(),
-      reasoning_effort: reasoningEffort.nullish(),
-      developer_instructions: text().nullish(),
-    }),
-  }).nullish(),
+  collaborationMode: collaborationMode.nullish(),
   multiAgentMode: multiAgentMode.nullish(),
   cyberAccessProgram: choice(['standard', 'daybreakBlue', 'daybreakRed']).nullish(),
   disabledPluginIds: list(text()).nullish(),
@@ -298,6 +305,64 @@ export const turnSteer = struct('TurnSteerParams', {
   ...context,
   expectedTurnId: text(),
 });
+
+export const threadSettingsUpdate = struct('ThreadSettingsUpdateParams', {
+  threadId: text(),
+  environments: environments.nullish(),
+  cwd: pathText().nullish(),
+  approvalPolicy: approvalPolicy.nullish(),
+  approvalsReviewer: approvalsReviewer.nullish(),
+  sandboxPolicy: sandboxPolicy.nullish(),
+  permissions: text().nullish(),
+  model: text().nullish(),
+  serviceTier: text().nullish(),
+  effort: reasoningEffort.nullish(),
+  summary: reasoningSummary.nullish(),
+  collaborationMode: collaborationMode.nullish(),
+  multiAgentMode: multiAgentMode.nullish(),
+  personality: personality.nullish(),
+  disabledPluginIds: list(text()).nullish(),
+});
+
+export const turnSettingsUpdate = closedStruct('TurnSettingsUpdateParams', {
+  threadId: text(),
+  turnId: text(),
+  approvalsReviewer: approvalsReviewer.nullish(),
+  environments: environments.nullish(),
+  model: text().nullish(),
+  effort: reasoningEffort.nullish(),
+  summary: reasoningSummary.nullish(),
+  serviceTier: text().nullish(),
+});
+
+export const threadShellCommand = struct('ThreadShellCommandParams', {
+  threadId: text(),
+  command: text(),
+  timeoutMs: i64().nullish(),
+});
+
+export const threadBackgroundTerminalsList = struct('ThreadBackgroundTerminalsListParams', {
+  threadId: text(),
+  cursor: text().nullish(),
+  limit: u32().nullish(),
+});
+
+export const threadBackgroundTerminalsTerminate = struct('ThreadBackgroundTerminalsTerminateParams', {
+  threadId: text(),
+  processId: text(),
+});
+
+const goalOrigin = choice(['user', 'automatic']);
+
+export const threadGoalSet = struct('ThreadGoalSetParams', {
+  threadId: text(),
+  objective: text().nullish(),
+  status: choice(['active', 'paused', 'blocked', 'usageLimited', 'budgetLimited', 'complete']).nullish(),
+  tokenBudget: i64().nullish(),
+  origin: goalOrigin.nullish(),
+});
+
+export const threadGoalClear = struct('ThreadGoalClearParams', { threadId: text(), origin: goalOrigin.nullish() });
 
 export const turnInterrupt = struct('TurnInterruptParams', { threadId: text(), turnId: text() });
 

@@ -1,7 +1,13 @@
 import { resolve } from 'node:path';
 import { parseThreadId } from '../../domain/ids.ts';
 import type { ThreadSettings } from '../../domain/thread-settings.ts';
-import { threadInjectItems, turnInterrupt, turnStart, turnSteer } from '../../protocol/params/thread-params.ts';
+import {
+  threadInjectItems,
+  threadOnly,
+  turnInterrupt,
+  turnStart,
+  turnSteer,
+} from '../../protocol/params/thread-params.ts';
 import { assertNotTooLong, inputOf } from '../../protocol/params/user-input.ts';
 import { invalidRequest } from '../../domain/errors.ts';
 import { given, granularApprovals } from '../experimental.ts';
@@ -71,10 +77,16 @@ const injectItems = method(threadInjectItems, async ({ threadId, items }, reques
   request.answer({});
 });
 
+const compact = method(threadOnly('ThreadCompactStartParams'), async ({ threadId }, request, { manager }) => {
+  const thread = manager.get(parseThreadId(threadId));
+  await thread.compact(() => request.answer({}), request.cause);
+});
+
 /** Methods that make a loaded thread do something. */
 export const turnMethods: Readonly<Record<string, Method>> = {
   'turn/start': start,
   'turn/steer': steer,
   'turn/interrupt': interrupt,
   'thread/inject_items': injectItems,
+  'thread/compact/start': compact,
 };
