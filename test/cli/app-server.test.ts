@@ -149,7 +149,17 @@ it('STDIO-4 long messages go whole both ways; what is beyond the bound of a mess
   expect(message).toContain(`\`no/${'y'.repeat(3_000_000)}\``);
   write(Buffer.alloc(65 * 1024 * 1024, 'z'));
   expect(await exited).toBe(1);
-  expect(stderr()).toContain('(1009)');
+  expect(stderr()).toContain('a line was longer than a message may be (1009)');
+});
+
+it('STDIO-2 bytes that are no UTF-8 end it, as they end codex app-server, with what was wrong', async () => {
+  const both = await Promise.all([startCodexStdio(), startSkeinStdio()]);
+  for (const { write } of both) write(Buffer.from([0x22, 0xff, 0xfe, 0x22, 0x0a]));
+  const [codex, bridge] = both;
+  // There it counts as the end of input.
+  expect(await codex.exited).toBe(0);
+  expect(await bridge.exited).toBe(1);
+  expect(bridge.stderr()).toContain('a line was not UTF-8 (1007)');
 });
 
 it('STDIO-5 the daemon is started if none runs, once however many come, unless that is not wanted', async () => {

@@ -140,6 +140,20 @@ it('SHELL-3 words that come while a command runs are answered in its turn, once'
   expect(runtime.told(thread.id).filter((one) => one === 'turnStarted')).toHaveLength(1);
 });
 
+it('SHELL-3 a command that ends leaves the turn to the others that run in it', async () => {
+  const runtime = openRuntime(memory());
+  const [thread] = await threadIn(runtime);
+  await run(thread, 'while [ ! -e go ]; do sleep 0.02; done');
+  const turnId = thread.activeTurnId;
+  await run(thread, 'true');
+  await runtime.whenTold(thread.id, 'itemCompleted commandExecution');
+  const { turn } = await accepted(thread, 'meanwhile');
+  expect(turn.id).toBe(turnId);
+  (await runtime.model.call()).answer('re: meanwhile');
+  await run(thread, 'touch go');
+  await runtime.whenIdle(thread);
+});
+
 it('SHELL-3 a turn whose model fails has its commands to their end, and is failed then', async () => {
   const runtime = openRuntime(memory());
   const [thread] = await threadIn(runtime);

@@ -64,7 +64,7 @@ it('COVER-1 each gets exactly one answer that is of the protocol, from anyone, w
   }
   await others;
   expect(await daemon.stop()).toBe(0);
-});
+}, 90_000);
 
 it('COVER-2 each asks for what it asks for at the peer: parameters, an introduction, the experimental protocol', async () => {
   const named = ALL.filter((method) => method !== 'initialize');
@@ -88,7 +88,7 @@ it('COVER-2 each asks for what it asks for at the peer: parameters, an introduct
   expect(named.filter((method) => METHODS[method]?.experimental === 'method')).toEqual(
     named.filter((method) => !stable.has(method)),
   );
-});
+}, 90_000);
 
 it('COVER-3 those that Skein does not have are refused by name and kind, whatever they are asked', async () => {
   const server = await startServer();

@@ -55,10 +55,21 @@ export const appServerCommand: Command = {
   },
 };
 
+/** The daemon gives these codes without words. */
+const REASONS: Readonly<Record<number, string>> = {
+  1007: 'a line was not UTF-8',
+  1008: 'a line came in too many pieces',
+  1009: 'a line was longer than a message may be',
+};
+
 /** @throws CliError that says how the daemon went */
 function exitCodeOf(end: BridgeEnd, log: string, home: string): ExitCode {
   if (end.by === 'client') return EXIT.ok;
-  const how = end.code === null ? 'the connection to the daemon was lost' : `the daemon has ended this: ${end.reason}`;
-  const code = end.code === null ? '' : ` (${end.code})`;
-  throw new CliError(EXIT.failure, `${how}${code}; threads are kept; see skein status${home}, and ${log}`);
+  const { code, reason } = end;
+  const why = reason === '' ? REASONS[code ?? 0] : reason;
+  const how =
+    code === null
+      ? 'the connection to the daemon was lost'
+      : `the daemon has ended this${why === undefined ? '' : `: ${why}`} (${code})`;
+  throw new CliError(EXIT.failure, `${how}; threads are kept; see skein status${home}, and ${log}`);
 }
