@@ -15,6 +15,7 @@ import { SkeinServer } from '../server/server.ts';
 import { HomeLayout } from '../store/local/home-layout.ts';
 import { openIndexThread } from '../store/local/index/index-thread.ts';
 import { LocalThreadStore } from '../store/local/local-thread-store.ts';
+import { OrganizationFile } from '../store/local/organization-file.ts';
 import { VERSION } from '../version.ts';
 import type { Config } from './config.ts';
 import { lockHome } from './home-lock.ts';
@@ -67,11 +68,14 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
   releasers.add('the index', () => index.close());
   const store = await LocalThreadStore.open({ home, index, maxOpenFiles: config.limits.openRollouts });
   releasers.add('the store', () => store.close());
+  const organizationStore = await OrganizationFile.open(new HomeLayout(home).organization);
+  releasers.add('what is set for threads', () => organizationStore.close());
   signal.throwIfAborted();
 
   const startedAtMs = Date.now();
   const manager = new ThreadManager({
     store,
+    organizationStore,
     model: modelOf(config),
     durability: config.durability,
     runsCommands: config.threads.shellCommand,

@@ -3,7 +3,7 @@ import { isJsonObject, type JsonValue } from './json.ts';
 import type { SortDirection } from './page.ts';
 import type { StoredThread } from './stored-thread.ts';
 
-/** What lists of threads can be ordered by. Sections are a later feature of the product. */
+/** What stores order lists of threads by. The order of a section is not theirs. */
 export type ThreadSortKey = 'createdAt' | 'updatedAt' | 'recencyAt';
 
 /** Kinds of origin a list can be narrowed to (app-server-protocol `ThreadSourceKind`). */
@@ -44,6 +44,8 @@ export interface ThreadQuery {
   /** Case-insensitive part of the name or, where there is none, of the preview. */
   readonly titleContains?: string;
   readonly excludedIds?: readonly ThreadId[];
+  /** These alone, those that have nothing to show yet, too. */
+  readonly onlyIds?: readonly ThreadId[];
   /** Children of this thread. */
   readonly parentId?: ThreadId;
   /** Descendants of this thread at any depth, without itself. */

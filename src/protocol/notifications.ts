@@ -8,6 +8,8 @@ export interface Notification {
   readonly method: string;
   readonly params: JsonObject;
   readonly audience: Audience;
+  /** Not for connections that have not asked for the experimental protocol. */
+  readonly isExperimental?: boolean;
 }
 
 /** A thread's notification to those who watch it. */

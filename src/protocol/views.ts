@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from '../domain/json.ts';
+import type { Section } from '../domain/organization.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
 import { isJsonObject } from '../domain/json.ts';
 import { permissionProfileOf } from '../domain/sandbox-policy.ts';
@@ -12,6 +13,8 @@ export interface RuntimeView {
   readonly isEphemeral: boolean;
   /** Whether input can be sent to it; null where that is not asked. */
   readonly acceptsInput: boolean | null;
+  /** The section it is in, and since when. */
+  readonly place: { readonly section: Section; readonly enteredAtMs: number } | null;
 }
 
 export const NOT_LOADED: RuntimeView = {
@@ -19,7 +22,14 @@ export const NOT_LOADED: RuntimeView = {
   isLoaded: false,
   isEphemeral: false,
   acceptsInput: null,
+  place: null,
 };
+
+export const sectionView = ({ id, name, appearance }: Section): JsonObject => ({
+  id,
+  name,
+  appearance: appearance === null ? null : { icon: appearance.icon, color: appearance.color },
+});
 
 const seconds = (epochMs: number): number => Math.floor(epochMs / 1_000);
 
@@ -35,8 +45,8 @@ export function threadView(thread: StoredThread, runtime: RuntimeView, turns: re
     parentThreadId: thread.parentThreadId,
     preview: thread.preview,
     ephemeral: runtime.isEphemeral,
-    section: null,
-    sectionEnteredAt: null,
+    section: runtime.place === null ? null : sectionView(runtime.place.section),
+    sectionEnteredAt: runtime.place === null ? null : seconds(runtime.place.enteredAtMs),
     projectId: null,
     historyMode: thread.historyMode,
     modelProvider: thread.modelProvider,

@@ -75,6 +75,12 @@ interface TurnBeginning {
   readonly accepted: (answer: AcceptedInput) => void;
 }
 
+const messageTurn = (message: UserMessage, accepted: TurnBeginning['accepted']): TurnBeginning => ({
+  run: (runner, begun) => runner.run(message, begun),
+  isCompaction: false,
+  accepted,
+});
+
 /** Operations on one thread that may wait at once. */
 const MAX_PENDING_OPERATIONS = 256;
 
@@ -254,14 +260,7 @@ export class CodexThread {
       for (;;) {
         const running = this.#turn;
         if (running === undefined) {
-          await this.#startTurn(
-            {
-              run: (runner, begun) => runner.run(message, begun),
-              isCompaction: false,
-              accepted,
-            },
-            cause,
-          );
+          await this.#startTurn(messageTurn(message, accepted), cause);
           return;
         }
         const answer = { turn: running.runner.accepted };
@@ -270,6 +269,19 @@ export class CodexThread {
         // The turn was over already: the message begins the next one.
         await running.ended;
       }
+    });
+  }
+
+  /**
+   * Begins a turn of a given id with a user's message, if none runs. Resolves when its words are durable.
+   * @returns false if a turn runs: nothing has happened then
+   * @throws what kept the words from being durable; they may stand in the history all the same
+   */
+  async beginTurn(turnId: string, { message, accepted }: UserInputParams, cause: string): Promise<boolean> {
+    return this.#operation(async () => {
+      if (this.#turn !== undefined) return false;
+      await this.#startTurn(messageTurn(message, accepted), cause, turnId);
+      return true;
     });
   }
 
@@ -489,9 +501,8 @@ export class CodexThread {
     return { isStored: live.isStored };
   }
 
-  #startTurn({ run, isCompaction, accepted }: TurnBeginning, cause: string): Promise<void> {
+  #startTurn({ run, isCompaction, accepted }: TurnBeginning, cause: string, turnId = newUuid()): Promise<void> {
     return new Promise((resolve, refuse) => {
-      const turnId = newUuid();
       const settings = this.#settings;
       const runner = new TurnRunner({
         threadId: this.id,
@@ -554,9 +565,14 @@ export class CodexThread {
     this.#tokens = turn.runner.totalTokens;
     const { outcome } = turn;
     if (outcome !== undefined) {
+      const { turnId } = turn;
       this.#hasFailed = outcome.status === 'failed';
+      if (outcome.status === 'completed') this.#tell({ type: 'turnToRead', turnId });
       this.#tell({ type: 'statusChanged', status: this.status });
-      if (outcome.status === 'failed') this.#tell({ type: 'turnFailed', turnId: turn.turnId, error: outcome.error });
+      if (outcome.status === 'failed') {
+        this.#tell({ type: 'turnFailed', turnId, error: outcome.error });
+        this.#tell({ type: 'turnToRead', turnId });
+      }
       this.#tell({ type: 'turnCompleted', turn: outcome.turn });
     }
     this.#tellWithdrawn();

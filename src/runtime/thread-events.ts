@@ -1,5 +1,6 @@
 import type { ClientRequest, ClientRequestMethod } from '../domain/client-request.ts';
 import type { ThreadId } from '../domain/ids.ts';
+import type { ReadState } from '../domain/organization.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
 import type { ThreadSettings } from '../domain/thread-settings.ts';
 import type { Turn, TurnError } from '../domain/turn.ts';
@@ -38,6 +39,8 @@ export type ThreadEvent =
   | { readonly type: 'statusChanged'; readonly status: ThreadStatus }
   | { readonly type: 'settingsChanged'; readonly settings: ThreadSettings }
   | { readonly type: 'turnFailed'; readonly turnId: string; readonly error: TurnError }
+  /** There is something new to read. The manager tells how far the thread was read in its place. */
+  | { readonly type: 'turnToRead'; readonly turnId: string }
   | { readonly type: 'turnCompleted'; readonly turn: Turn };
 
 /** What happens to threads as a whole; everyone who watches the daemon hears of it. */
@@ -51,7 +54,14 @@ export type LifecycleEvent =
   /** The thread was unloaded because nobody used it. */
   | { readonly type: 'threadClosed' };
 
-export type ManagerEvent = ThreadEvent | LifecycleEvent;
+/** What people, and what happens, set around a thread. */
+export type OrganizationEvent =
+  | { readonly type: 'queueChanged' }
+  | { readonly type: 'readStateChanged'; readonly readState: ReadState }
+  /** Null: it is in no section any more. */
+  | { readonly type: 'sectionChanged'; readonly sectionId: string | null };
+
+export type ManagerEvent = Exclude<ThreadEvent, { readonly type: 'turnToRead' }> | LifecycleEvent | OrganizationEvent;
 
 /** Called with every event of every thread, in each thread's order. Must not throw. */
 export type ManagerListener = (threadId: ThreadId, event: ManagerEvent) => void;

@@ -2,16 +2,21 @@ import { invalidRequest, notFound, toSkeinError, type SkeinError } from '../doma
 import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
+import type { QueuedSubmission } from '../domain/organization.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
 import { restoredSettings, settingsAppliedItem, type ThreadSettings } from '../domain/thread-settings.ts';
 import type { ModelClient } from '../engine/model-client.ts';
 import { guardedInit } from '../live/init-guard.ts';
 import { LiveThread } from '../live/live-thread.ts';
+import { MemoryOrganizationStore } from '../store/memory/memory-organization-store.ts';
 import { KeyedMutex } from '../store/mutex.ts';
+import type { OrganizationStore } from '../store/organization-store.ts';
 import type { Durability, ThreadStore } from '../store/thread-store.ts';
 import type { CodexThread, OpenedThread } from './codex-thread.ts';
 import { endOfOpenTurn, explainForkFailure, inheritedRecords, planFork, type ForkSnapshot } from './fork.ts';
-import type { ManagerListener } from './thread-events.ts';
+import { findTurn } from './find-turn.ts';
+import { Organization } from './organization.ts';
+import type { ManagerEvent, ManagerListener, ThreadEvent } from './thread-events.ts';
 import {
   describePlanned,
   overriddenSettings,
@@ -24,6 +29,8 @@ import { ThreadRegistry } from './thread-registry.ts';
 
 export interface ThreadManagerOptions {
   readonly store: ThreadStore;
+  /** Where sections, queues and marks are kept. Default: nowhere. */
+  readonly organizationStore?: OrganizationStore;
   readonly model: ModelClient;
   readonly defaults: ThreadDefaults;
   /** What the user's words and the ends of turns survive once acknowledged (D6). Default: `power`. */
@@ -66,6 +73,7 @@ export class ThreadManager {
   readonly #options: ThreadManagerOptions;
   readonly #now: () => number;
   readonly #registry: ThreadRegistry;
+  readonly #organization: Organization;
   readonly #listeners = new Set<ManagerListener>();
   /** A thread that is being reverted is not loaded for a while: the next revert waits until it is again. */
   readonly #reverts = new KeyedMutex<ThreadId>();
@@ -77,8 +85,23 @@ export class ThreadManager {
       model: options.model,
       durability: options.durability ?? 'power',
       now: this.#now,
-      onEvent: (threadId, event) => this.#tell(threadId, event),
+      onEvent: (threadId, event) => this.#hear(threadId, event),
       onProblem: options.onProblem,
+    });
+    const { store, onProblem } = options;
+    this.#organization = new Organization({
+      store: options.organizationStore ?? new MemoryOrganizationStore(),
+      now: this.#now,
+      readMarks: {
+        onChanged: (threadId, readState) => this.#tell(threadId, { type: 'readStateChanged', readState }),
+        onProblem,
+      },
+      queues: {
+        threads: store,
+        find: (threadId) => (this.#registry.isClosing(threadId) ? undefined : this.find(threadId)),
+        onChanged: (threadId) => this.#tell(threadId, { type: 'queueChanged' }),
+        onProblem,
+      },
     });
   }
 
@@ -104,6 +127,11 @@ export class ThreadManager {
   onEvent(listener: ManagerListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** What people have set around threads. */
+  get organization(): Organization {
+    return this.#organization;
   }
 
   /** The threads that are loaded. */
@@ -287,6 +315,58 @@ export class ThreadManager {
     return archived;
   }
 
+  /**
+   * Puts a thread into a section or (null) out of any; one that is not stored yet is stored.
+   * @throws notFound; invalidRequest for an ephemeral thread, or a place that is not there
+   */
+  async moveToSection(
+    threadId: ThreadId,
+    sectionId: string | null,
+    before: ThreadId | undefined,
+    answer: Answer<void> = noAnswer,
+  ): Promise<void> {
+    await this.#registry.whenSettled(threadId);
+    const thread = this.find(threadId);
+    if (thread?.isEphemeral === true) {
+      throw invalidRequest(`ephemeral thread does not support section moves: ${threadId}`);
+    }
+    await this.#assertKept(threadId, 'section move');
+    await this.#organization.sections.move(threadId, sectionId, before);
+    await answer();
+    this.#tell(threadId, { type: 'sectionChanged', sectionId });
+  }
+
+  /**
+   * Adds a message to the queue of a thread, which takes it when it can.
+   * @throws invalidRequest if the queue is full; what keeps the thread from being stored
+   */
+  async enqueue(
+    threadId: ThreadId,
+    message: Omit<QueuedSubmission, 'id'>,
+    cause: string,
+    answer: Answer<QueuedSubmission> = noAnswer,
+  ): Promise<void> {
+    // What was said for a thread must not outlive the only place where the thread is: memory.
+    await this.#assertKept(threadId, cause);
+    const { queues } = this.#organization;
+    const submission = await queues.add(threadId, message);
+    await answer(submission);
+    this.#tell(threadId, { type: 'queueChanged' });
+    void queues.wake(threadId, cause);
+  }
+
+  /** Tells whoever watches a thread that its queue is another. */
+  tellQueueChanged(threadId: ThreadId): void {
+    this.#tell(threadId, { type: 'queueChanged' });
+  }
+
+  /** Makes sure that a thread is stored. @throws notFound */
+  async #assertKept(threadId: ThreadId, cause: string): Promise<void> {
+    const thread = this.find(threadId);
+    if (thread === undefined) await this.#options.store.readThread(threadId, { includeArchived: true });
+    else if (!thread.isStored) await thread.persist(cause);
+  }
+
   async unarchiveThread(threadId: ThreadId, answer: Answer<StoredThread> = noAnswer): Promise<StoredThread> {
     const thread = await this.#options.store.unarchiveThread(threadId);
     await answer(thread);
@@ -312,6 +392,7 @@ export class ThreadManager {
       if (loaded?.isStored === false) return [threadId];
       return store.deleteThreads([threadId, ...family]);
     });
+    await this.#organization.forget(deleted);
     await answer(deleted);
     for (const id of deleted) this.#tell(id, { type: 'threadDeleted' });
     return deleted;
@@ -346,8 +427,12 @@ export class ThreadManager {
     const { settings } = thread;
     let refusal: SkeinError | undefined;
     const reverted = await this.#registry.whileUnloaded([threadId], cause, async () => {
+      const { store } = this.#options;
       try {
-        await this.#options.store.revertThread(threadId, beforeTurnId);
+        await store.revertThread(threadId, beforeTurnId);
+        const isThere = async (turnId: string): Promise<boolean> =>
+          (await findTurn(store, threadId, turnId)) !== undefined;
+        await this.#organization.readMarks.reverted(threadId, isThere);
       } catch (error) {
         refusal = toSkeinError(error);
       }
@@ -402,7 +487,23 @@ export class ThreadManager {
     return this.readForkSource(sourceId);
   }
 
-  #tell(threadId: ThreadId, event: Parameters<ManagerListener>[1]): void {
+  /** Tells what happens in a thread, with what follows from it for its marks and its queue. */
+  #hear(threadId: ThreadId, event: ThreadEvent): void {
+    const { readMarks, queues } = this.#organization;
+    const isKept = this.find(threadId)?.isEphemeral === false;
+    if (event.type === 'turnToRead') {
+      if (isKept) readMarks.turnEnded(threadId, event.turnId);
+      return;
+    }
+    this.#tell(threadId, event);
+    if (event.type !== 'turnCompleted' || !isKept) return;
+    if (event.turn.status !== 'interrupted') {
+      queues.unpause(threadId);
+      void queues.wake(threadId, 'the next of the queue');
+    } else if (!this.#registry.isClosing(threadId)) queues.pause(threadId);
+  }
+
+  #tell(threadId: ThreadId, event: ManagerEvent): void {
     for (const listener of this.#listeners) listener(threadId, event);
   }
 }

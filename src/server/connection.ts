@@ -30,6 +30,8 @@ export interface Broadcast {
   readonly method: string;
   readonly threadId: ThreadId | null;
   readonly text: string;
+  /** Not for clients that have not asked for the experimental protocol. */
+  readonly isExperimental?: boolean;
   /** For a part of a growing message. */
   readonly delta?: { readonly key: string; readonly delta: string; readonly render: (delta: string) => string };
 }
@@ -112,8 +114,9 @@ export class Connection {
   }
 
   /** A notification that others get too. Nothing if the client has not introduced itself, or does not want it. */
-  broadcast({ method, threadId, text, delta }: Broadcast): void {
+  broadcast({ method, threadId, text, delta, isExperimental = false }: Broadcast): void {
     if (this.#phase.phase === 'new' || this.#phase.client.optedOut.has(method)) return;
+    if (isExperimental && !this.#phase.client.isExperimental) return;
     if (delta === undefined || threadId === null) this.#outbound.push({ kind: 'news', text, threadId });
     else this.#outbound.push({ kind: 'delta', text, threadId, ...delta });
   }

@@ -3,23 +3,19 @@ import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { toEveryone, toSubscribers, type Notification } from '../protocol/notifications.ts';
 import { threadSettingsView, threadView } from '../protocol/views.ts';
 import type { ClientAsked, ClientQuestionClosed, ManagerEvent } from '../runtime/thread-events.ts';
-import type { CodexThread } from '../runtime/codex-thread.ts';
+import type { ThreadManager } from '../runtime/thread-manager.ts';
 import { runtimeViewOf } from './runtime-view.ts';
 
 /** Events that clients are told of as they are; questions have ids first (ClientRequests). */
 export type NotifiedEvent = Exclude<ManagerEvent, ClientAsked | ClientQuestionClosed>;
 
 /** What clients are told of an event, and who of them (app-server-protocol section 3). */
-export function notificationOf(
-  threadId: ThreadId,
-  event: NotifiedEvent,
-  thread: CodexThread | undefined,
-): Notification {
+export function notificationOf(threadId: ThreadId, event: NotifiedEvent, manager: ThreadManager): Notification {
   switch (event.type) {
     case 'threadStarted':
       return {
         method: 'thread/started',
-        params: { thread: threadView(event.thread, runtimeViewOf(thread)) },
+        params: { thread: threadView(event.thread, runtimeViewOf(manager, threadId)) },
         audience: 'everyone',
       };
     case 'statusChanged':
@@ -74,6 +70,14 @@ export function notificationOf(
         turnId: event.turnId,
         tokenUsage: { total: event.total, last: event.last, modelContextWindow: event.modelContextWindow },
       });
+    case 'queueChanged':
+      return { ...toSubscribers('thread/queue/changed', threadId), isExperimental: true };
+    case 'readStateChanged': {
+      const params = { readState: json(event.readState) };
+      return { ...toSubscribers('thread/readState/changed', threadId, params), isExperimental: true };
+    }
+    case 'sectionChanged':
+      return toEveryone('thread/section/changed', threadId, { sectionId: event.sectionId });
     case 'warning':
       return toSubscribers('warning', threadId, { message: event.message });
   }

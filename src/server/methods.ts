@@ -7,9 +7,12 @@ import { goalMethods } from './handlers/goal-methods.ts';
 import { lifecycleMethods } from './handlers/lifecycle-methods.ts';
 import { metadataMethods } from './handlers/metadata-methods.ts';
 import { modelMethods } from './handlers/model-methods.ts';
+import { queueMethods } from './handlers/queue-methods.ts';
+import { readStateMethods } from './handlers/read-state-methods.ts';
 import { readingMethods } from './handlers/reading-methods.ts';
 import { settingsMethods } from './handlers/settings-methods.ts';
 import { shellMethods } from './handlers/shell-methods.ts';
+import { sectionMethods } from './handlers/section-methods.ts';
 import { turnMethods } from './handlers/turn-methods.ts';
 import { unsupportedMethods } from './handlers/unsupported-methods.ts';
 import type { Method } from './request.ts';
@@ -22,6 +25,9 @@ const SERVED: Readonly<Record<string, Method>> = {
   ...settingsMethods,
   ...shellMethods,
   ...goalMethods,
+  ...queueMethods,
+  ...readStateMethods,
+  ...sectionMethods,
   ...accountMethods,
   ...modelMethods,
   ...configMethods,

@@ -167,13 +167,14 @@ export class SkeinServer {
     const watchers = this.#subscriptions.watchersOf(threadId);
     const delta = event.type === 'agentMessageDelta' || event.type === 'commandOutputDelta' ? event : null;
     if (delta !== null && watchers.size === 0) return;
-    const { method, params, audience } = notificationOf(threadId, event, this.#options.manager.find(threadId));
+    const { method, params, audience, isExperimental = false } = notificationOf(threadId, event, this.#options.manager);
     const audienceOf = audience === 'everyone' ? this.#connections : watchers;
     if (audienceOf.size === 0) return;
     const emittedAtMs = this.#now();
     const broadcast: Broadcast = {
       method,
       threadId,
+      isExperimental,
       text: encodeNotification(method, params, emittedAtMs),
       ...(delta === null
         ? {}

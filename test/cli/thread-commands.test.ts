@@ -53,6 +53,7 @@ describe('commands about threads', () => {
       ...Array.from({ length: 7 }, () => 'item/agentMessage/delta'),
       'item/completed',
       'thread/tokenUsage/updated',
+      'thread/readState/changed',
       'thread/status/changed',
       'turn/completed',
     ]);

@@ -14,7 +14,6 @@ const NOT_OURS: Readonly<Record<string, string>> = {
   configWarning: 'about its own configuration',
   warning: 'the metadata of its models do not know the scripted one',
   'account/rateLimits/updated': 'Skein has no account',
-  'thread/readState/changed': 'Skein keeps no marks of what was read',
 };
 
 /** What Skein tells fewer clients, or less often. */

@@ -35,9 +35,11 @@ export const UNKNOWN_ID = '11111111-2222-4333-8444-555555555555';
 
 /**
  * The real Codex and Skein, each on a home of its own, for all tests of a file.
- * @param prepare what is done with both before the first test
+ * @param prepare what is done with both before the first test; `asked` is what the model of Codex was asked
  */
-export function bothServers(prepare: (side: Side, cwd: string) => Promise<void>): () => BothServers {
+export function bothServers(
+  prepare: (side: Side, cwd: string, asked: readonly string[]) => Promise<void>,
+): () => BothServers {
   let both: BothServers | undefined;
   const cleanUps: (() => void | Promise<void>)[] = [];
   const whenDone: WhenDone = (cleanUp) => void cleanUps.push(cleanUp);
@@ -61,7 +63,7 @@ export function bothServers(prepare: (side: Side, cwd: string) => Promise<void>)
       skein: await side('skein', `unix://${daemon.info.socket}`, skeinHome),
       cwd,
     };
-    await Promise.all([prepare(both.codex, cwd), prepare(both.skein, cwd)]);
+    await Promise.all([prepare(both.codex, cwd, model.asked), prepare(both.skein, cwd, model.asked)]);
   });
   afterAll(async () => {
     for (const cleanUp of cleanUps.toReversed()) await cleanUp();

@@ -168,6 +168,48 @@ export async function playSession(
     await actor.call('turn/start', { threadId, input: input('rather this') });
     await ended();
   });
+  const queue = (text: string): Promise<Json> =>
+    actor.call('thread/queue/add', { threadId, input: input(text), clientUserMessageId: text });
+  await step('queue for an idle thread', async () => {
+    await queue('hello');
+    await ended();
+  });
+  await step('queue in a turn', async () => {
+    await beginTurn(threadId);
+    const { queuedSubmission } = await queue('one');
+    const { queuedSubmission: second } = await queue('two');
+    await queue('hello');
+    await actor.call('thread/queue/delete', { threadId, queuedSubmissionId: queuedSubmission.id });
+    await actor.call('thread/queue/update', { threadId, queuedSubmissionId: second.id, input: input('fail') });
+    gate.open();
+    await allHear('thread/status/changed', isStatus('systemError'));
+    const failed = actor.frames.findLastIndex(({ params }) => params?.status?.type === 'systemError');
+    await actor.notification('turn/completed', ({ turn: { status } }) => status === 'completed', failed);
+    await allHear('thread/status/changed', isStatus('idle'));
+  });
+  await step('interrupted turn with a queue, and its start', async () => {
+    const turnId = await beginTurn(threadId);
+    await queue('hello');
+    await actor.call('turn/interrupt', { threadId, turnId });
+    await hears(actor, 'turn/completed', ({ turn: { status } }) => status === 'interrupted');
+    await actor.call('thread/queue/start', { threadId });
+    await hears(actor, 'turn/completed', ({ turn: { status } }) => status === 'completed');
+    for (const client of all) {
+      let idle = 0;
+      await hears(client, 'thread/status/changed', ({ status }) => status.type === 'idle' && (idle += 1) === 2);
+    }
+  });
+  await step('mark as read', async () => {
+    const { readState } = await actor.call('thread/read', { threadId });
+    const { revision } = readState;
+    await actor.call('thread/readState/update', { threadId, operation: { type: 'read' }, expectedRevision: revision });
+  });
+  await step('pin, and unpin', async () => {
+    for (const sectionId of ['01984de2-8f74-7c91-a3b2-5c5e937cf318', null]) {
+      await actor.call('thread/section/move', { threadId, sectionId });
+      await allHear('thread/section/changed', (params) => params.sectionId === sectionId);
+    }
+  });
   await step('unsubscribe', () => watcher.call('thread/unsubscribe', { threadId }));
   await step('resume in a turn', async () => {
     await beginTurn(threadId);

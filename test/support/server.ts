@@ -8,6 +8,7 @@ import type { AccessRules } from '../../src/server/access.ts';
 import { formatListenAddress } from '../../src/server/addresses.ts';
 import { SkeinServer } from '../../src/server/server.ts';
 import { MemoryThreadStore } from '../../src/store/memory/memory-thread-store.ts';
+import type { OrganizationStore } from '../../src/store/organization-store.ts';
 import type { ThreadStore } from '../../src/store/thread-store.ts';
 import { connected } from './daemon.ts';
 import type { RpcClient, RpcClientOptions } from './rpc-client.ts';
@@ -16,6 +17,7 @@ import { tempFolder } from './temp-home.ts';
 export interface ServerSetup {
   readonly model?: ModelClient;
   readonly store?: ThreadStore;
+  readonly organization?: OrganizationStore;
   readonly unloadDelayMs?: number;
   readonly access?: Partial<AccessRules>;
   readonly isReady?: () => boolean;
@@ -43,6 +45,7 @@ export async function startServer(setup: ServerSetup = {}): Promise<RunningServe
   const logged: string[] = [];
   const manager = new ThreadManager({
     store,
+    ...(setup.organization === undefined ? {} : { organizationStore: setup.organization }),
     model,
     durability: 'process',
     defaults: {

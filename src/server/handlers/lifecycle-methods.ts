@@ -12,6 +12,7 @@ import {
 } from '../../protocol/params/thread-params.ts';
 import { collaborationView, settingsView, threadView } from '../../protocol/views.ts';
 import type { CodexThread } from '../../runtime/codex-thread.ts';
+import type { ThreadManager } from '../../runtime/thread-manager.ts';
 import type { ForkSnapshot } from '../../runtime/fork.ts';
 import type { SettingsOverrides } from '../../runtime/thread-start.ts';
 import { given, granularApprovals, switchedOn } from '../experimental.ts';
@@ -45,8 +46,8 @@ const present = <T extends object>(object: T): { [K in keyof T]?: NonNullable<T[
     [K in keyof T]?: NonNullable<T[K]>;
   };
 
-const startedView = (thread: CodexThread, turns: readonly Turn[] = []): JsonObject => ({
-  thread: threadView(thread.described, runtimeViewOf(thread), turns),
+const startedView = (manager: ThreadManager, thread: CodexThread, turns: readonly Turn[] = []): JsonObject => ({
+  thread: threadView(thread.described, runtimeViewOf(manager, thread.id), turns),
   ...settingsView(thread.settings),
 });
 
@@ -68,7 +69,7 @@ const start = method(
       },
       (thread) => {
         subscriptions.add(thread.id, request.connection);
-        request.answer(startedView(thread));
+        request.answer(startedView(manager, thread));
       },
     );
   },
@@ -142,7 +143,7 @@ async function attach(
     }
     subscriptions.add(id, request.connection);
     request.answer({
-      thread: threadView(described, runtimeViewOf(thread), turns),
+      thread: threadView(described, runtimeViewOf(manager, id), turns),
       ...settingsView(thread.settings),
       collaborationMode: collaborationView(thread.settings),
       initialTurnsPage,
@@ -151,6 +152,8 @@ async function attach(
     clientRequests.resend(id, request.connection);
     request.connection.notify('thread/goal/cleared', { threadId: id });
   });
+  // What waited while nobody had the thread loaded.
+  void manager.organization.queues.wake(id, request.cause);
 }
 
 const NO_CURSORS = { turnsBackwardsCursor: null, itemsBackwardsCursor: null };
@@ -256,7 +259,7 @@ const fork = method(
         const turnsOf = thread.isEphemeral ? source.id : thread.id;
         const turns = withTurns ? await readAllTurns(manager, turnsOf) : [];
         subscriptions.add(thread.id, request.connection);
-        request.answer(startedView(thread, turns));
+        request.answer(startedView(manager, thread, turns));
       },
     );
   },
@@ -299,7 +302,7 @@ const revert = method(threadRevert, async ({ threadId, beforeTurnId }, request, 
     await thread.steadily(async () => {
       const cursors = await backwardsCursors(manager, thread.described);
       subscriptions.add(id, request.connection);
-      request.answer({ thread: threadView(thread.described, runtimeViewOf(thread)), ...cursors });
+      request.answer({ thread: threadView(thread.described, runtimeViewOf(manager, id)), ...cursors });
     });
   });
 });
@@ -311,7 +314,7 @@ const archive = method(threadOnly('ThreadArchiveParams'), async ({ threadId }, r
 const unarchive = method(threadOnly('ThreadUnarchiveParams'), async ({ threadId }, request, { manager }) => {
   const id = parseThreadId(threadId, 'session');
   await manager.unarchiveThread(id, (thread) =>
-    request.answer({ thread: threadView(thread, runtimeViewOf(manager.find(id))) }),
+    request.answer({ thread: threadView(thread, runtimeViewOf(manager, id)) }),
   );
 });
 

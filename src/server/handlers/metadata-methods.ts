@@ -27,7 +27,7 @@ const metadataUpdate = method(
     if (gitInfo && isEmptyPatch(patch)) throw invalidRequest('gitInfo must include at least one field');
     assertValidPatch(patch);
     await manager.updateMetadata(id, patch, (thread) =>
-      request.answer({ thread: threadView(thread, listedViewOf(manager.find(id))) }),
+      request.answer({ thread: threadView(thread, listedViewOf(manager, id)) }),
     );
   },
   given('projectId', 'daybreakEnabled'),

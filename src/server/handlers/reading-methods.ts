@@ -1,5 +1,9 @@
+import type { z } from 'zod';
 import { invalidRequest, notFound, unsupported } from '../../domain/errors.ts';
 import { parseThreadId, tryParseThreadId, type ThreadId } from '../../domain/ids.ts';
+import type { ReadState } from '../../domain/organization.ts';
+import { EMPTY_PAGE, type Page } from '../../domain/page.ts';
+import type { StoredThread } from '../../domain/stored-thread.ts';
 import { parseThreadCursor } from '../../domain/thread-cursor.ts';
 import { INTERACTIVE_SOURCES, type ThreadQuery, type ThreadSortKey } from '../../domain/thread-query.ts';
 import { RPC_CODES, RpcError } from '../../protocol/errors.ts';
@@ -18,6 +22,7 @@ import { given, switchedOn } from '../experimental.ts';
 import { method, type Method, type Services } from '../request.ts';
 import { listedViewOf, runtimeViewOf } from '../runtime-view.ts';
 import { pageSize } from './page-size.ts';
+import { listInSection } from './section-lists.ts';
 import { asJson, deprecationNotice, readAllTurns, readTurns } from './history-answers.ts';
 
 const MAX_EXCLUDED = 100;
@@ -33,7 +38,10 @@ const read = method(threadRead, async ({ threadId, includeTurns = false }, reque
     request.connection.notify('deprecationNotice', deprecationNotice('omit `includeTurns` or set it to `false`'));
   }
   const turns = includeTurns ? await readAllTurns(manager, id) : [];
-  request.answer({ thread: threadView(thread, runtimeViewOf(manager.find(id)), turns), readState: null });
+  request.answer({
+    thread: threadView(thread, runtimeViewOf(manager, id), turns),
+    readState: readStateOf(manager, id),
+  });
 });
 
 /** @throws what the protocol says of threads whose turns nobody can read */
@@ -120,15 +128,11 @@ const list = method(
   async (params, request, services) => {
     const { manager } = services;
     const query = queryOf(params, manager);
-    // Sections and attached threads do not exist here: only what is in none of them can be asked for.
-    if (isGiven(params.sectionId) || isGiven(params.attachedToThreadId)) {
-      request.answer({ data: [], readStates: {}, nextCursor: null, backwardsCursor: null });
-      return;
-    }
-    const page = await manager.store.listThreads(query);
+    // There are no attached threads here.
+    const page = isGiven(params.attachedToThreadId) ? EMPTY_PAGE : await pageOf(params, query, manager);
     request.answer({
-      data: page.data.map((thread) => threadView(thread, listedViewOf(manager.find(thread.id)))),
-      readStates: null,
+      data: page.data.map((thread) => threadView(thread, listedViewOf(manager, thread.id))),
+      readStates: Object.fromEntries(page.data.map(({ id }) => [id, manager.organization.readMarks.of(id)])),
       nextCursor: page.nextCursor,
       backwardsCursor: page.backwardsCursor,
     });
@@ -138,6 +142,33 @@ const list = method(
     ...given('projectId', 'parentThreadId', 'ancestorThreadId', 'attachedToThreadId'),
   ],
 );
+
+/** The page of a list: of all threads, of those in a section, or of those in none. */
+async function pageOf(
+  params: z.infer<typeof threadList>,
+  query: ThreadQuery,
+  manager: ThreadManager,
+): Promise<Page<StoredThread>> {
+  const { sectionId, sortKey, sortDirection, cursor } = params;
+  const { sections } = manager.organization;
+  const { store } = manager;
+  if (sectionId === undefined) return store.listThreads(query);
+  if (sectionId === null) {
+    return store.listThreads({ ...query, excludedIds: [...(query.excludedIds ?? []), ...sections.placed] });
+  }
+  const placed = sections.threadsIn(sectionId);
+  if (sortKey === 'section_position') {
+    return listInSection(store, query, placed, sortDirection ?? 'asc', cursor ?? null);
+  }
+  if (placed.length === 0) return EMPTY_PAGE;
+  return store.listThreads({ ...query, onlyIds: placed.map(({ threadId }) => threadId) });
+}
+
+/** How far a thread was read; null for one that nothing is kept of. */
+function readStateOf(manager: ThreadManager, threadId: ThreadId): ReadState | null {
+  const isKept = manager.find(threadId)?.isStored !== false;
+  return isKept ? manager.organization.readMarks.of(threadId) : null;
+}
 
 const isGiven = <T>(value: T | null | undefined): value is T => value !== null && value !== undefined;
 
@@ -185,7 +216,7 @@ function queryOf(
     direction: params.sortDirection ?? 'desc',
     limit: pageSize(params.limit),
     isArchived: params.archived ?? false,
-    ...(isGiven(cursor) ? { after: parseThreadCursor(cursor) } : {}),
+    ...(isGiven(cursor) && params.sortKey !== 'section_position' ? { after: parseThreadCursor(cursor) } : {}),
     ...(modelProviders.length === 0 ? {} : { modelProviders }),
     ...(sourceKinds === undefined ? {} : { sourceKinds }),
     ...(cwd === null || cwd === undefined ? {} : { cwds: typeof cwd === 'string' ? [cwd] : cwd }),
@@ -257,7 +288,7 @@ const search = method(
     const page = await manager.store.searchThreads({ query, term });
     request.answer({
       data: page.data.map(({ thread, snippet }) => ({
-        thread: threadView(thread, listedViewOf(manager.find(thread.id))),
+        thread: threadView(thread, listedViewOf(manager, thread.id)),
         snippet,
       })),
       nextCursor: page.nextCursor,

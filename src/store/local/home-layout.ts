@@ -26,6 +26,11 @@ export class HomeLayout {
     return join(this.home, 'session_index.jsonl.lock');
   }
 
+  /** What people set around threads, and nothing else knows. */
+  get organization(): string {
+    return join(this.home, 'skein_threads.jsonl');
+  }
+
   get writerLocks(): string {
     return join(this.home, 'thread-writer-locks');
   }

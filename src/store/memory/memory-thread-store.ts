@@ -380,7 +380,7 @@ function filterOf(query: ThreadQuery, all: readonly StoredThread[]): (thread: St
   const title = query.titleContains === undefined ? undefined : foldedText(query.titleContains);
   return (thread) =>
     (thread.archivedAtMs !== null) === query.isArchived &&
-    thread.preview !== '' &&
+    (query.onlyIds === undefined ? thread.preview !== '' : query.onlyIds.includes(thread.id)) &&
     (query.modelProviders?.includes(thread.modelProvider) ?? true) &&
     (query.sourceKinds?.some((kind) => sourceKindsOf(thread.source).includes(kind)) ?? true) &&
     (cwds?.includes(normalizedFolder(thread.cwd)) ?? true) &&

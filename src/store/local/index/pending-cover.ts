@@ -38,8 +38,12 @@ export class PendingCover {
     const { low, high } = BOUNDS[query.sortKey];
     const isAscending = query.direction === 'asc';
     const last = page.length > query.limit ? page.at(query.limit - 1) : undefined;
-    const params: Record<string, number> = { archived: query.isArchived ? 1 : 0, limit: FILES_PER_ROUND };
+    const params: Record<string, number | string> = { archived: query.isArchived ? 1 : 0, limit: FILES_PER_ROUND };
     const where = ['state = 0', 'archived = :archived'];
+    if (query.onlyIds !== undefined) {
+      where.push('thread_id IN (SELECT value FROM json_each(:only))');
+      params['only'] = JSON.stringify(query.onlyIds);
+    }
     if (last !== undefined) {
       where.push(isAscending ? `${low} <= :last` : `${high} >= :last`);
       params['last'] = sortKeyOf(last, query.sortKey);

@@ -185,7 +185,12 @@ export class ThreadTable {
   #listSql(query: ThreadQuery): { readonly sql: string; readonly params: Record<string, unknown> } {
     const column = SORT_COLUMNS[query.sortKey];
     const params: Record<string, unknown> = { archived: query.isArchived ? 1 : 0, limit: query.limit + 1 };
-    const where = ['archived = :archived', 'shown = 1'];
+    const where = ['archived = :archived'];
+    if (query.onlyIds === undefined) where.push('shown = 1');
+    else {
+      where.push('thread_id IN (SELECT value FROM json_each(:only))');
+      params['only'] = JSON.stringify(query.onlyIds);
+    }
     if (query.after !== undefined) where.push(afterSql(column, query, query.after, params));
     if (query.modelProviders !== undefined) {
       where.push(`coalesce(provider, :defaultProvider) IN (SELECT value FROM json_each(:providers))`);
@@ -224,7 +229,7 @@ export class ThreadTable {
 
   /** Which index leads to a page with the least reading: that of the order, unless a filter leaves few threads. */
   #narrowestWay(query: ThreadQuery, params: Record<string, unknown>): string {
-    if (query.ancestorId !== undefined) return 'NOT INDEXED';
+    if (query.ancestorId !== undefined || query.onlyIds !== undefined) return 'NOT INDEXED';
     if (query.parentId !== undefined) return 'INDEXED BY threads_parent';
     const { archived, cwds } = params;
     const isFew = cwds !== undefined && this.#countInFolders.get({ archived, cwds, limit: FEW }) !== FEW;

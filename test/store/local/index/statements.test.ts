@@ -29,6 +29,7 @@ function* queries(): Generator<ThreadQuery> {
     { cwds: ['/a', '/b'] },
     { titleContains: 'a' },
     { excludedIds: [someThreadId()] },
+    { onlyIds: [someThreadId(), someThreadId()] },
     { parentId: someThreadId() },
     { ancestorId: someThreadId() },
   ];

@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto';
+import { invalidRequest } from '../domain/errors.ts';
+import type { ThreadId } from '../domain/ids.ts';
+import {
+  change,
+  initialReadState,
+  type OrganizationChange,
+  type ReadState,
+  type UnreadPosition,
+} from '../domain/organization.ts';
+import type { OrganizationStore } from '../store/organization-store.ts';
+
+export interface ReadMarksOptions {
+  readonly store: OrganizationStore;
+  readonly onChanged: (threadId: ThreadId, readState: ReadState) => void;
+  readonly onProblem: (message: string, cause: unknown) => void;
+}
+
+/** How far each thread was read. Kept for those that are marked, or had a turn here; all others are read. */
+export class ReadMarks {
+  readonly #options: ReadMarksOptions;
+  readonly #states = new Map<string, ReadState>();
+
+  constructor(options: ReadMarksOptions) {
+    this.#options = options;
+    for (const { kind, key, value } of options.store.entries) {
+      if (kind === 'readState') this.#states.set(key, value as unknown as ReadState);
+    }
+  }
+
+  of(threadId: ThreadId): ReadState {
+    return this.#states.get(threadId) ?? initialReadState(threadId);
+  }
+
+  /** A turn has ended that nobody has read yet. */
+  turnEnded(threadId: ThreadId, turnId: string): void {
+    this.#setLater(threadId, this.of(threadId).firstUnread ?? { type: 'turn', turnId });
+  }
+
+  /** The turns behind a revert are gone; if the first unread one was among them, all that is left was read. */
+  async reverted(threadId: ThreadId, isThere: (turnId: string) => Promise<boolean>): Promise<void> {
+    const { firstUnread, revision } = this.of(threadId);
+    if (firstUnread?.type !== 'turn' || (await isThere(firstUnread.turnId))) return;
+    if (this.of(threadId).revision === revision) this.#setLater(threadId, null);
+  }
+
+  /**
+   * Marks a thread as read, or as unread from its start. Durable when it returns.
+   * @throws invalidRequest if the thread is not as the caller saw it
+   */
+  async mark(threadId: ThreadId, as: 'read' | 'unread', expectedRevision: string): Promise<ReadState> {
+    if (this.of(threadId).revision !== expectedRevision) throw invalidRequest('read state changed');
+    const state: ReadState = { firstUnread: as === 'read' ? null : { type: 'threadStart' }, revision: randomUUID() };
+    await this.#set(threadId, state, 'power');
+    return state;
+  }
+
+  /** What to remove of a thread that is gone. */
+  forget(threadId: ThreadId): readonly OrganizationChange[] {
+    return this.#states.delete(threadId) ? [change('readState', threadId, null)] : [];
+  }
+
+  /** Nobody waits for it. */
+  #setLater(threadId: ThreadId, firstUnread: UnreadPosition | null): void {
+    void this.#set(threadId, { firstUnread, revision: randomUUID() }, 'process').catch((error: unknown) =>
+      this.#options.onProblem(`what was read of thread ${threadId} could not be stored`, error),
+    );
+  }
+
+  /** Told once it is asked to be written: what comes of later turns is written behind it. */
+  #set(threadId: ThreadId, state: ReadState, durability: 'power' | 'process'): Promise<void> {
+    this.#states.set(threadId, state);
+    const written = this.#options.store.write([change('readState', threadId, state)], durability);
+    this.#options.onChanged(threadId, state);
+    return written;
+  }
+}

@@ -1,0 +1,120 @@
+import { appendFileSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { OrganizationFile } from '../../../src/store/local/organization-file.ts';
+import { mark, registerOrganizationStoreContract, setIn } from '../../contract/organization-store-contract.ts';
+import { failing, type Fault } from '../../support/failing-disk.ts';
+import { tempFolder } from '../../support/temp-home.ts';
+
+const newPath = (): string => join(tempFolder(), 'skein_threads.jsonl');
+
+registerOrganizationStoreContract('local', () => {
+  const path = newPath();
+  return { open: () => OrganizationFile.open(path) };
+});
+
+/** What the next process finds. */
+const found = async (path: string): Promise<Readonly<Record<string, unknown>>> =>
+  setIn(await OrganizationFile.open(path));
+
+const state = (revision: string): object => ({ firstUnread: null, revision });
+
+it('ORG-4 a write is there whole or not at all, wherever it was cut', async () => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  await store.write([mark('a', '1')], 'power');
+  const before = readFileSync(path);
+  await store.write([mark('a', '2'), mark('b', '2')], 'power');
+  const after = readFileSync(path);
+  for (let size = before.length; size <= after.length; size += 1) {
+    writeFileSync(path, after.subarray(0, size));
+    const isWhole = size === after.length;
+    const expected = isWhole ? { 'readState a': state('2'), 'readState b': state('2') } : { 'readState a': state('1') };
+    expect(await found(path)).toEqual(expected);
+    // What goes on behind it does not complete it.
+    const next = await OrganizationFile.open(path);
+    await next.write([mark('c', '3')], 'power');
+    expect(await found(path)).toEqual({ ...expected, 'readState c': state('3') });
+  }
+});
+
+it.each<['write' | 'fdatasync' | 'open', Fault]>([
+  ['write', 'ENOSPC'],
+  ['write', 'half, then ENOSPC'],
+  ['fdatasync', 'EIO'],
+  ['open', 'EIO'],
+])('ORG-4 a write that the disk refuses (%s: %s) leaves nothing, and can be made again', async (call, fault) => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  await store.write([mark('a', '1')], 'power');
+  const refused = failing(call, fault, () => store.write([mark('a', '2')], 'power'));
+  await expect(refused).rejects.toMatchObject({
+    code: 'internal',
+    detail: { errno: fault === 'EIO' ? 'EIO' : 'ENOSPC' },
+  });
+  expect(setIn(store)).toEqual({ 'readState a': state('1') });
+  expect(await found(path)).toEqual({ 'readState a': state('1') });
+  await store.write([mark('a', '3')], 'power');
+  expect(await found(path)).toEqual({ 'readState a': state('3') });
+});
+
+it('ORG-5 lines that are none cost themselves only, and kinds that are not known are kept', async () => {
+  const path = newPath();
+  const later = { kind: 'later', key: 'x', value: { of: 'a later version' } };
+  const lines = [
+    '',
+    'no json',
+    '[]',
+    '{"set":5}',
+    '{"set":[5,{"kind":"readState"}]}',
+    JSON.stringify({ set: [later] }),
+  ];
+  writeFileSync(path, `${lines.join('\n')}\n`);
+  appendFileSync(path, Buffer.from([0xff, 0xfe, 0x0a]));
+  const store = await OrganizationFile.open(path);
+  await store.write([mark('a', '1')], 'power');
+  const expected = { 'later x': later.value, 'readState a': state('1') };
+  expect(await found(path)).toEqual(expected);
+  // Written anew, too.
+  truncateSync(path, 0);
+  await store.write([mark('a', '1')], 'power');
+  expect(await found(path)).toEqual(expected);
+});
+
+it('ORG-6 the file holds little beyond twice what is in use, however often it is written', async () => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  const large = 'x'.repeat(30_000);
+  await store.write([mark('kept', large)], 'power');
+  let largest = 0;
+  for (let n = 0; n < 100; n += 1) {
+    await store.write([mark('a', `${n}${large}`)], 'process');
+    largest = Math.max(largest, statSync(path).size);
+  }
+  expect(largest).toBeLessThan(2 * 2 * 31_000 + 256 * 1_024 + 31_000);
+  expect(await found(path)).toEqual({ 'readState kept': state(large), 'readState a': state(`99${large}`) });
+  expect(readdirSync(join(path, '..'))).toEqual(['skein_threads.jsonl']);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+});
+
+it('ORG-6 a file that cannot be written anew goes on as it is', async () => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  const large = 'x'.repeat(200_000);
+  await failing('rename', 'EIO', async () => {
+    for (let n = 0; n < 9; n += 1) await store.write([mark('a', `${n}${large}`)], 'process');
+  });
+  expect(await found(path)).toEqual({ 'readState a': state(`8${large}`) });
+});
+
+it('ORG-7 if the file is cut or removed under the daemon, the next write puts back all that is set', async () => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  await store.write([mark('a', '1')], 'power');
+  rmSync(path);
+  await store.write([mark('b', '2')], 'power');
+  expect(await found(path)).toEqual({ 'readState a': state('1'), 'readState b': state('2') });
+  truncateSync(path, 10);
+  await store.write([mark('c', '3')], 'power');
+  expect(Object.keys(await found(path))).toEqual(['readState a', 'readState b', 'readState c']);
+});
