@@ -4,6 +4,7 @@ import { errorBodyOf, RPC_CODES, RpcError } from '../protocol/errors.ts';
 import { parseClientMessage, type RequestId } from '../protocol/envelope.ts';
 import { parseParams } from '../protocol/params/serde.ts';
 import { initialize } from '../protocol/params/thread-params.ts';
+import { PROTOCOL_VERSION } from '../protocol/protocol-version.ts';
 import type { Connection } from './connection.ts';
 import { assertAllowed } from './experimental.ts';
 import { METHODS } from './methods.ts';
@@ -128,7 +129,7 @@ export class Dispatcher {
 function introduction(server: ServerIdentity, client: { readonly name: string; readonly version: string }): object {
   const system = `${process.platform}; ${process.arch === 'x64' ? 'x86_64' : process.arch}`;
   return {
-    userAgent: `${client.name}/${server.version} (${system}) skein (${client.name}; ${client.version})`,
+    userAgent: `${client.name}/${PROTOCOL_VERSION} (${system}) skein/${server.version} (${client.name}; ${client.version})`,
     codexHome: server.home,
     platformFamily: process.platform === 'win32' ? 'windows' : 'unix',
     platformOs: process.platform === 'darwin' ? 'macos' : process.platform,

@@ -39,6 +39,9 @@ const misfits: string[] = [];
 /** What clients of this test got from Skein that is not of the protocol. Empty afterwards. */
 export const takeMisfits = (): readonly string[] => misfits.splice(0);
 
+/** Something that Skein has said to a client of this test is not of the protocol. */
+export const noteMisfit = (what: string): void => void misfits.push(what);
+
 /** Longer than anything here takes; a test that waits for what never comes should say what it was. */
 const PATIENCE_MS = 20_000;
 
@@ -191,7 +194,7 @@ export class RpcClient {
   /** Notes what does not fit; the end of the test says so. */
   #check(frame: Json): void {
     const method = frame.method === undefined ? this.#asked.get(frame.id) : undefined;
-    if (method === 'initialize' && / skein \(/.test(frame.result?.userAgent ?? '')) this.#isSkein = true;
+    if (method === 'initialize' && / skein\//.test(frame.result?.userAgent ?? '')) this.#isSkein = true;
     const isOurs = frame.method !== undefined || method !== undefined;
     const wrong = this.#isSkein && isOurs ? misfit(frame, method) : undefined;
     if (wrong !== undefined)

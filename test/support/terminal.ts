@@ -2,7 +2,8 @@ import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type * as headless from '@xterm/headless';
-import { onTestFinished } from 'vitest';
+import { onTestFinished, vi } from 'vitest';
+import { ECHO_MARK } from '../../src/engine/echo-model.ts';
 import { codexBinary } from './codex-binary.ts';
 import { start, type Running } from './process.ts';
 import { tempFolder } from './temp-home.ts';
@@ -14,7 +15,10 @@ const ROWS = 40;
 const COLUMNS = 120;
 
 /** Longer than anything here takes. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 20_000;
+
+// Several programs take part in such a test, and start anew in it.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A program in a terminal: what a person would see, and the keys that they press. */
 export interface TerminalProgram extends Running {
@@ -26,6 +30,8 @@ export interface TerminalProgram extends Running {
   seesNoMore(what: RegExp | string): Promise<void>;
   /** Presses keys. */
   type(keys: string): void;
+  /** Waits for the end. @returns the exit code @throws with the screen, if it never comes */
+  ends(): Promise<number | NodeJS.Signals | null>;
 }
 
 /** Keys that have no letter. */
@@ -36,6 +42,7 @@ export const KEY = {
   ctrlC: '\u0003',
   up: '\u001b[A',
   down: '\u001b[B',
+  f2: '\u001bOQ',
 } as const;
 
 export interface TerminalOptions {
@@ -103,13 +110,67 @@ export function startInTerminal(commandLine: string, { env = {}, cwd }: Terminal
     type,
     sees: (what) => until(() => shows(what), `waiting to see ${what}`),
     seesNoMore: (what) => until(() => !shows(what), `waiting to see no more ${what}`),
+    ends: async () => {
+      const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null;
+      void running.exited.then(() => terminal.write('', () => listeners.forEach((look) => look())));
+      await until(hasEnded, 'waiting for the end');
+      return running.exited;
+    },
   };
 }
 
-/** The terminal program of the real Codex, of a person who has nothing but it. */
-export function startCodexTui(args: readonly string[], options: TerminalOptions = {}): TerminalProgram {
+/** An answer, and behind it the line that ends its turn. */
+const endOf = (answer: string): RegExp =>
+  new RegExp(`${answer.replaceAll(/[^\w\s]/g, '\\$&')}\\n(?:.*\\n){0,3} *Worked for`);
+
+/** The terminal program of the real Codex. */
+export interface CodexTui extends TerminalProgram {
+  /** Resolves when it takes words, and nothing stands in its prompt. */
+  isReady(): Promise<void>;
+  /** Puts words in as from the clipboard: at once, and not as keys. */
+  paste(words: string): void;
+  /** Puts words into the empty prompt, and resolves when they stand there. */
+  write(words: string): Promise<void>;
+  /** Says something, or gives a command. */
+  say(words: string): Promise<void>;
+  /** Says something to the echo model, and waits for the end of its answer. */
+  chat(words: string): Promise<void>;
+  /** Ends it as people do. @returns the exit code */
+  quit(): Promise<number | NodeJS.Signals | null>;
+}
+
+/** Runs the terminal program of the real Codex, of a person who has nothing but it. */
+export function startCodexTui(args: readonly string[], options: TerminalOptions = {}): CodexTui {
   const home = join(tempFolder(), 'codex');
   mkdirSync(home, { recursive: true });
   const quoted = [codexBinary(), ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
-  return startInTerminal(quoted, { ...options, env: { HOME: home, CODEX_HOME: home, ...options.env } });
+  const program = startInTerminal(quoted, { ...options, env: { HOME: home, CODEX_HOME: home, ...options.env } });
+  const isReady = (): Promise<void> => program.sees('› Ask Codex to do anything');
+  // Letters that come as fast as a program types are taken for a paste that has no end, and Enter for a new line in it.
+  const paste = (words: string): void => program.type(`\u001b[200~${words}\u001b[201~`);
+  const write = async (words: string): Promise<void> => {
+    await isReady();
+    paste(words);
+    await program.seesNoMore('› Ask Codex to do anything');
+    await program.sees(words);
+  };
+  const say = async (words: string): Promise<void> => {
+    await write(words);
+    program.type(KEY.enter);
+  };
+  return {
+    ...program,
+    isReady,
+    paste,
+    write,
+    say,
+    chat: async (words) => {
+      await say(words);
+      await program.sees(endOf(`${ECHO_MARK} ${words}`));
+    },
+    quit: async () => {
+      await say('/quit');
+      return program.ends();
+    },
+  };
 }
