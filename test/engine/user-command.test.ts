@@ -55,6 +55,7 @@ describe.each(STORES)('commands of users over the %s', (_name, open) => {
       'itemStarted',
       'commandOutputDelta',
       'itemCompleted',
+      'readStateChanged',
       'statusChanged',
       'turnCompleted',
     ]);

@@ -70,6 +70,7 @@ describe.each(STORES)('loaded thread over the %s', (_name, open) => {
       'itemStarted agentMessage',
       'agentMessageDelta',
       'itemCompleted agentMessage',
+      'readStateChanged',
       'status idle',
       'turnCompleted completed',
     ]);
@@ -85,7 +86,12 @@ describe.each(STORES)('loaded thread over the %s', (_name, open) => {
     const from = runtime.heard.length;
     (await runtime.model.call()).fail('no network');
     await runtime.whenIdle(thread);
-    expect(runtime.told(thread.id, from)).toEqual(['status systemError', 'turnFailed', 'turnCompleted failed']);
+    expect(runtime.told(thread.id, from)).toEqual([
+      'status systemError',
+      'turnFailed',
+      'readStateChanged',
+      'turnCompleted failed',
+    ]);
     expect(thread.status).toEqual({ type: 'systemError' });
     await runtime.turn(thread, 'again');
     expect(thread.status).toEqual({ type: 'idle' });

@@ -40,6 +40,14 @@ it('ASK-1 a question goes to everyone who watches its thread, under one id that 
 it('ASK-2 the thread shows what it waits for, to everyone; a tool that a client runs is work, not waiting', async () => {
   const { actor, other, threadId, call } = await startAsking();
   const status = async (): Promise<Json> => (await other.call('thread/read', { threadId })).thread.status.activeFlags;
+  expect(KINDS.toSorted()).toEqual([
+    'item/commandExecution/requestApproval',
+    'item/fileChange/requestApproval',
+    'item/permissions/requestApproval',
+    'item/tool/call',
+    'item/tool/requestUserInput',
+    'mcpServer/elicitation/request',
+  ]);
   for (const method of KINDS) {
     const from = other.frames.length;
     const { reply, request } = await ask(call, actor, method);
@@ -96,6 +104,7 @@ it('ASK-3 the first answer counts, and those who watch are told before anything 
       'item/agentMessage/delta',
       'item/completed agentMessage',
       'thread/tokenUsage/updated',
+      'thread/readState/changed',
       'status idle',
       'turn/completed completed',
     ]);
@@ -328,6 +337,7 @@ it('ASK-13 a call that is over waits for no answer, and the turn goes on', async
     'thread/tokenUsage/updated',
     'resolved 0',
     'status active',
+    'thread/readState/changed',
     'status idle',
     'turn/completed completed',
   ]);

@@ -131,21 +131,23 @@ it('SHELL-12 refusals of commands are those of Codex, word by word', async () =>
 });
 
 it('SHELL-14 background terminals are none, and asked for as of Codex', async () => {
-  const of = 'thread/backgroundTerminals';
+  const [list, clean, terminate] = [
+    'thread/backgroundTerminals/list',
+    'thread/backgroundTerminals/clean',
+    'thread/backgroundTerminals/terminate',
+  ] as const;
   expect(
     await differences(both(), [
-      ...ofAll(`${of}/list`),
-      ...ofAll(`${of}/clean`),
-      ...ofAll(`${of}/terminate`, { processId: '7' }),
+      ...ofAll(list),
+      ...ofAll(clean),
+      ...ofAll(terminate, { processId: '7' }),
       ...['', 'x', '-1', '1.5', '7 '].map((processId) =>
-        ask(`${of}/terminate`, { threadId: '@paginated', processId }, { seen: (result) => result }),
+        ask(terminate, { threadId: '@paginated', processId }, { seen: (result) => result }),
       ),
-      ...['', 'x', '0', '5'].map((cursor) => ask(`${of}/list`, { threadId: '@paginated', cursor })),
-      ask(`${of}/list`, { threadId: '@paginated', limit: 0 }),
-      ask(`${of}/list`, { threadId: '@paginated', limit: -1 }),
-      ...['list', 'clean', 'terminate'].map((what) =>
-        ask(`${of}/${what}`, { threadId: '@paginated', processId: '7' }, { on: 'plain' }),
-      ),
+      ...['', 'x', '0', '5'].map((cursor) => ask(list, { threadId: '@paginated', cursor })),
+      ask(list, { threadId: '@paginated', limit: 0 }),
+      ask(list, { threadId: '@paginated', limit: -1 }),
+      ...[list, clean, terminate].map((what) => ask(what, { threadId: '@paginated', processId: '7' }, { on: 'plain' })),
     ]),
   ).toEqual([]);
 });
