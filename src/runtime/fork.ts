@@ -5,7 +5,7 @@ import type { StoredThread } from '../domain/stored-thread.ts';
 import type { Turn } from '../domain/turn.ts';
 import { abortRecords } from '../engine/turn-records.ts';
 import type { ForkBoundary, ThreadStore } from '../store/thread-store.ts';
-import { cutOf, outlineOf } from './history-outline.ts';
+import { cutOf, outlineOf } from '../store/history-outline.ts';
 
 /** What of its source a fork begins with (upstream-behaviour 6.5). */
 export type ForkSnapshot =

@@ -12,6 +12,7 @@ import { threadPage } from '../../domain/thread-cursor.ts';
 import { foldedText, normalizedFolder, sortKeyOf, sourceKindsOf, type ThreadQuery } from '../../domain/thread-query.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
 import type { ThreadItemEntry, Turn } from '../../domain/turn.ts';
+import { cutOf, outlineOfLines } from '../history-outline.ts';
 import { KeyedMutex } from '../mutex.ts';
 import type {
   AppendRecords,
@@ -30,7 +31,7 @@ import type {
   StoreSupport,
   ThreadStore,
 } from '../thread-store.ts';
-import { inDirection, itemViewOf, turnsOf, turnView, type HistoryTurn } from './memory-history.ts';
+import { inDirection, itemViewOf, turnsOf, turnView } from './memory-history.ts';
 
 export interface MemoryThreadStoreOptions {
   readonly defaultModelProvider: string;
@@ -93,7 +94,7 @@ export class MemoryThreadStore implements ThreadStore {
     if (this.#writers.has(sourceId)) await this.persistThread(sourceId);
     const source = this.#stored(sourceId, true);
     const { historyMode, lines, name } = source;
-    const inherited = lines.slice(1, cutAt(boundary, turnsOf(lines, historyMode), lines.length));
+    const inherited = lines.slice(1, cutOf(outlineOfLines(lines, historyMode), boundary));
     const forked = async (): Promise<JsonObject> => ({
       ...(await header()),
       history_mode: historyMode,
@@ -245,7 +246,7 @@ export class MemoryThreadStore implements ThreadStore {
     if (stored.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
     const boundary: ForkBoundary = { kind: 'beforeTurn', turnId: beforeTurnId };
     const { memoryMode, git } = this.#view(threadId, stored);
-    stored.lines = stored.lines.slice(0, cutAt(boundary, turnsOf(stored.lines, 'paginated'), stored.lines.length));
+    stored.lines = stored.lines.slice(0, cutOf(outlineOfLines(stored.lines, 'paginated'), boundary));
     this.#appendHeader(stored, memoryMode, git);
     return this.#view(threadId, stored);
   }
@@ -402,28 +403,4 @@ function descendants(threadId: ThreadId, all: readonly StoredThread[]): readonly
     found.push(...generation);
   }
   return found;
-}
-
-/** Index of the first record left out. @throws invalidRequest for a turn that is not there */
-function cutAt(boundary: ForkBoundary, turns: readonly HistoryTurn[], end: number): number {
-  switch (boundary.kind) {
-    case 'latest':
-      return end;
-    case 'throughTurn':
-    case 'beforeTurn': {
-      const index = turns.findIndex((turn) => turn.turnId === boundary.turnId);
-      const turn = turns[index];
-      if (turn === undefined) throw invalidRequest(`turn not found: ${boundary.turnId}`);
-      if (boundary.kind === 'beforeTurn') return turn.at;
-      return turn.endAt ?? turns[index + 1]?.at ?? end;
-    }
-    case 'beforeUserMessage': {
-      const messages = turns.flatMap((turn) =>
-        turn.items.filter((item) => item.role === 'user').map((item, index) => (index === 0 ? turn.at : item.at)),
-      );
-      const open = turns.at(-1);
-      const goesOn = open?.status === 'inProgress' ? open.at : end;
-      return messages[boundary.index] ?? goesOn;
-    }
-  }
 }

@@ -1,10 +1,10 @@
 import { invalidRequest } from '../domain/errors.ts';
 import type { RolloutLine } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
-import { emptyHistory, foldLine, type HistoryChange } from '../domain/turn-history.ts';
-import type { ForkBoundary } from '../store/thread-store.ts';
+import { emptyHistory, foldLine, type HistoryChange, type HistoryFold } from '../domain/turn-history.ts';
+import type { ForkBoundary } from './thread-store.ts';
 
-/** Where turns and messages are in a history, counted in records: for forks that no store makes. */
+/** Where turns and messages are in a history, counted in records: for forks that are cut in memory. */
 export interface Outline {
   readonly length: number;
   readonly turns: readonly OutlinedTurn[];
@@ -23,19 +23,42 @@ export interface OutlinedTurn {
 
 /** Reads a history once and keeps no record of it. */
 export async function outlineOf(history: AsyncIterable<RolloutLine>, mode: HistoryMode): Promise<Outline> {
-  let fold = emptyHistory(mode);
-  let length = 0;
+  const outliner = new Outliner(mode);
+  for await (const line of history) outliner.take(line);
+  return outliner.outline;
+}
+
+/** As {@link outlineOf}, of records that are at hand. */
+export function outlineOfLines(lines: readonly RolloutLine[], mode: HistoryMode): Outline {
+  const outliner = new Outliner(mode);
+  for (const line of lines) outliner.take(line);
+  return outliner.outline;
+}
+
+class Outliner {
+  #fold: HistoryFold;
+  #length = 0;
   /** Where what the model reads of a user's message begins; what people see of it follows at once. */
-  let messageAt: number | undefined;
-  let turns: OutlinedTurn[] = [];
-  for await (const line of history) {
-    const step = foldLine(fold, line);
-    ({ fold } = step);
-    for (const change of step.changes) turns = withChange(turns, length, messageAt ?? length, change);
-    messageAt = isForModel(line) ? (messageAt ?? length) : undefined;
-    length += 1;
+  #messageAt: number | undefined;
+  #turns: OutlinedTurn[] = [];
+
+  constructor(mode: HistoryMode) {
+    this.#fold = emptyHistory(mode);
   }
-  return { length, turns };
+
+  get outline(): Outline {
+    return { length: this.#length, turns: this.#turns };
+  }
+
+  take(line: RolloutLine): void {
+    const step = foldLine(this.#fold, line);
+    this.#fold = step.fold;
+    for (const change of step.changes) {
+      this.#turns = withChange(this.#turns, this.#length, this.#messageAt ?? this.#length, change);
+    }
+    this.#messageAt = isForModel(line) ? (this.#messageAt ?? this.#length) : undefined;
+    this.#length += 1;
+  }
 }
 
 const isForModel = ({ item: { type, payload } }: RolloutLine): boolean =>
