@@ -1,5 +1,6 @@
+import { basename } from 'node:path';
 import { EXIT, usageError, type ExitCode } from './exit-code.ts';
-import { readInvocation, type Command } from './command.ts';
+import { firstWord, readInvocation, type Command } from './command.ts';
 import { commandHelp, groupHelp, overview } from './help.ts';
 import { reportFailure, writeOut } from './output.ts';
 import { appServerCommand } from './commands/app-server-command.ts';
@@ -11,6 +12,7 @@ import { runCommand, type RunDaemon } from './commands/run-command.ts';
 import { sendCommand } from './commands/send-command.ts';
 import { threadCommands } from './commands/thread-commands.ts';
 import { watchCommand } from './commands/watch-command.ts';
+import { PROTOCOL_VERSION } from '../protocol/protocol-version.ts';
 import { VERSION } from '../version.ts';
 
 /** What the command line needs from outside: it is a client like any other and knows no daemon code. */
@@ -26,7 +28,7 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
     const commands = commandsWith(parts);
     if (argv.length === 0 || isHelp(argv[0])) return help(commands, argv.slice(1));
     if (argv[0] === '--version' || argv[0] === '-V') {
-      writeOut(`${VERSION}\n`);
+      writeOut(`${versionFor(basename(process.argv[1] ?? ''))}\n`);
       return EXIT.ok;
     }
     const group = groupOf(commands, argv[0] ?? '');
@@ -59,6 +61,10 @@ const commandsWith = ({ runDaemon }: CliParts): readonly Command[] => [
   ...debugCommands,
 ];
 
+/** Whoever calls it by the name of the peer wants to know what it may expect of the protocol. */
+const versionFor = (name: string): string =>
+  name === 'codex' ? `codex-cli ${PROTOCOL_VERSION} (skein ${VERSION})` : VERSION;
+
 const isHelp = (word: string | undefined): boolean => word === 'help' || word === '--help' || word === '-h';
 
 function help(commands: readonly Command[], words: readonly string[]): ExitCode {
@@ -82,6 +88,10 @@ function choose(
     const name = argv.slice(0, length).join(' ');
     const command = commands.find((candidate) => candidate.name === name);
     if (command !== undefined) return { command, rest: argv.slice(length) };
+  }
+  for (const command of commands) {
+    const word = command.isProtocol === true ? firstWord(command, argv) : undefined;
+    if (word?.value === command.name) return { command, rest: argv.toSpliced(word.index, 1) };
   }
   const [word = ''] = argv;
   const related = groupOf(commands, word).map(({ name }) => name);

@@ -45,8 +45,13 @@ export interface Command {
   readonly options: Readonly<Record<string, OptionSpec>>;
   /** Takes words behind `--` for another program: what they are called in help texts. */
   readonly passesOn?: string;
-  /** Its standard output is for a program that reads nothing else there: failures are told on standard error. */
+  /**
+   * It is started by programs, as they start the peer: options may stand before its name, and its standard output has
+   * nothing but the protocol, so that failures are told on standard error.
+   */
   readonly isProtocol?: boolean;
+  /** Words that the peer takes here and Skein does not: what to do instead. */
+  readonly elsewhere?: Readonly<Record<string, string>>;
   /** @returns what the process ends with: one of `EXIT`, or what another program ended with */
   readonly run: (invocation: Invocation) => Promise<number>;
 }
@@ -65,15 +70,12 @@ export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
 /** Reads a command's arguments. @throws CliError that says which one is wrong */
 export function readInvocation(command: Command, argv: readonly string[]): Invocation {
   const specs = { ...command.options, ...COMMON_OPTIONS };
-  const options = Object.fromEntries(
-    Object.entries(specs).map(([name, { type, short, isMultiple }]) => [
-      name,
-      { type, multiple: isMultiple ?? false, ...(short === undefined ? {} : { short }) },
-    ]),
-  );
+  const { value: word = '' } = firstWord(command, argv) ?? {};
+  const instead = command.elsewhere?.[word];
+  if (instead !== undefined) throw usageError(`${command.name} has no ${word}: ${instead}`);
   const border = command.passesOn === undefined ? -1 : argv.indexOf('--');
   const [own, passedOn] = border === -1 ? [argv, []] : [argv.slice(0, border), argv.slice(border + 1)];
-  const { values, positionals } = parse(command, own, options);
+  const { values, positionals } = parse(command, own);
   for (const [name, { refusal }] of Object.entries(specs)) {
     if (refusal !== undefined && values[name] !== undefined) throw usageError(`--${name} is not taken: ${refusal}`);
   }
@@ -97,18 +99,39 @@ export function readInvocation(command: Command, argv: readonly string[]): Invoc
   };
 }
 
+/** The first word that is neither an option of the command nor the value of one, and its place. */
+export function firstWord(
+  command: Command,
+  argv: readonly string[],
+): { readonly value: string; readonly index: number } | undefined {
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: optionsOf(command),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  return tokens.find((token) => token.kind === 'positional');
+}
+
+type ParseOptions = NonNullable<Parameters<typeof parseArgs>[0]>['options'] & {};
+
+const optionsOf = (command: Command): ParseOptions =>
+  Object.fromEntries(
+    Object.entries({ ...command.options, ...COMMON_OPTIONS }).map(([name, { type, short, isMultiple }]) => [
+      name,
+      { type, multiple: isMultiple ?? false, ...(short === undefined ? {} : { short }) },
+    ]),
+  );
+
 interface Parsed {
   readonly values: Readonly<Record<string, unknown>>;
   readonly positionals: readonly string[];
 }
 
-function parse(
-  command: Command,
-  argv: readonly string[],
-  options: NonNullable<Parameters<typeof parseArgs>[0]>['options'],
-): Parsed {
+function parse(command: Command, argv: readonly string[]): Parsed {
   try {
-    return parseArgs({ args: [...argv], ...(options === undefined ? {} : { options }), allowPositionals: true });
+    return parseArgs({ args: [...argv], options: optionsOf(command), allowPositionals: true });
   } catch (error) {
     const [sentence] = (error instanceof Error ? error.message : String(error)).split('. ');
     throw usageError(`${sentence}; ${invalidHint(command.name)}`);

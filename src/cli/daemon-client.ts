@@ -14,6 +14,11 @@ export interface ServerNotification {
   readonly params: JsonObject;
 }
 
+/** What a turn asks the clients that watch its thread. Commands show it; they never answer. */
+export interface ServerQuestion extends ServerNotification {
+  readonly id: number | string;
+}
+
 interface Waiting {
   readonly resolve: (result: JsonObject) => void;
   readonly reject: (error: Error) => void;
@@ -28,6 +33,7 @@ export class DaemonClient {
   readonly #socket: WebSocket;
   readonly #waiting = new Map<number, Waiting>();
   readonly #listeners = new Set<(notification: ServerNotification) => void>();
+  readonly #questionListeners = new Set<(question: ServerQuestion) => void>();
   readonly #closed: Promise<void>;
   #lastId = 0;
 
@@ -100,6 +106,12 @@ export class DaemonClient {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Hears questions of the threads that were started or resumed over this connection. @returns ends that */
+  onQuestion(listener: (question: ServerQuestion) => void): () => void {
+    this.#questionListeners.add(listener);
+    return () => this.#questionListeners.delete(listener);
+  }
+
   async close(): Promise<void> {
     this.#socket.close();
     await this.#closed;
@@ -108,15 +120,16 @@ export class DaemonClient {
   #take(text: string): void {
     const message: unknown = JSON.parse(text);
     if (!isJsonObject(message)) return;
+    const { id } = message;
     const method = stringMember(message, 'method');
     if (method !== undefined) {
-      // A request of the daemon, with an id of its own, is for a client that can answer it.
-      if (message['id'] !== undefined) return;
       const notification = { method, params: objectMember(message, 'params') ?? {} };
-      for (const listener of this.#listeners) listener(notification);
+      // Its ids are the daemon's own, and say nothing about calls of this client.
+      if (typeof id === 'number' || typeof id === 'string') {
+        for (const listener of this.#questionListeners) listener({ id, ...notification });
+      } else for (const listener of this.#listeners) listener(notification);
       return;
     }
-    const id = message['id'];
     const waiting = typeof id === 'number' ? this.#waiting.get(id) : undefined;
     if (waiting === undefined) return;
     this.#waiting.delete(Number(id));

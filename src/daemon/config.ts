@@ -11,7 +11,7 @@ export const configSchema = z
       .array(z.string())
       .default(['ws://127.0.0.1:0'])
       .describe(
-        'Addresses for clients: ws://IP:PORT (port 0 lets the system choose) or unix://PATH. The daemon always has a socket of its own below its home besides.',
+        'Addresses for clients: ws://IP:PORT (port 0: one that is free, and the same at the next start unless somebody else has it then) or unix://PATH. The daemon always has a socket of its own below its home besides.',
       ),
     auth: z
       .enum(['token', 'none'])

@@ -19,6 +19,7 @@ import { OrganizationFile } from '../store/local/organization-file.ts';
 import { VERSION } from '../version.ts';
 import type { Config } from './config.ts';
 import { lockHome } from './home-lock.ts';
+import { LastPorts } from './last-ports.ts';
 import { makePrivateFolder, readOrMake, replaceFile } from './private-files.ts';
 import type { Releasers } from './releasers.ts';
 import { usableSocketPath } from './socket-paths.ts';
@@ -120,11 +121,12 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
   const socket: ListenAddress = { kind: 'unix', path: usableSocketPath(files.socket, home) };
   // The socket's folder lets in its owner alone: no token on top.
   await server.listen(socket, { ...access, token: null });
-  const listening: string[] = [];
+  const lastPorts = LastPorts.read(files.lastPorts, addresses);
+  const listening: ListenAddress[] = [];
   for (const address of addresses) {
     signal.throwIfAborted();
-    const isUnix = address.kind === 'unix';
-    listening.push(formatListenAddress(await server.listen(address, isUnix ? { ...access, token: null } : access)));
+    const rules = address.kind === 'unix' ? { ...access, token: null } : access;
+    listening.push(await lastPorts.listen(address, (one) => server.listen(one, rules)));
   }
 
   const info: DaemonInfo = {
@@ -133,7 +135,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
     startedAtMs,
     nonce: newUuid(),
     home,
-    listen: listening,
+    listen: listening.map(formatListenAddress),
     auth: config.auth,
     socket: socket.path,
     debugSocket: config.debugSocket ? usableSocketPath(files.debugSocket, home) : null,
@@ -147,6 +149,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
   }
   signal.throwIfAborted();
   isReady = true;
+  replaceFile(files.lastPorts, LastPorts.textOf(listening));
   replaceFile(files.info, `${JSON.stringify(info, null, 2)}\n`);
   releasers.add('the info file', () => rmSync(files.info, { force: true }));
   return { info, manager, log };

@@ -9,6 +9,8 @@ export interface DaemonFiles {
   readonly lock: string;
   /** Who the daemon is and where it listens; written when it is ready. */
   readonly info: string;
+  /** Where it listened last: the next one does so again. */
+  readonly lastPorts: string;
   /** The token that WebSocket clients present. */
   readonly token: string;
   readonly socket: string;
@@ -26,6 +28,7 @@ export function daemonFiles(home: string): DaemonFiles {
     folder,
     lock: join(folder, 'daemon.lock'),
     info: join(folder, 'daemon.json'),
+    lastPorts: join(folder, 'last-ports.json'),
     token: join(folder, 'token'),
     socket: join(folder, 'daemon.sock'),
     debugSocket: join(folder, 'debug.sock'),

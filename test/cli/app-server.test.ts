@@ -8,7 +8,7 @@ import { ECHO_MARK } from '../../src/engine/echo-model.ts';
 import { VERSION } from '../../src/version.ts';
 import { codexBinary } from '../support/codex-binary.ts';
 import { configureCodex, MODEL, PROVIDER } from '../support/codex.ts';
-import { startDaemon } from '../support/daemon.ts';
+import { SKEIN, startDaemon } from '../support/daemon.ts';
 import { connectDebug } from '../support/debug-lines.ts';
 import { eventually } from '../support/eventually.ts';
 import { UPGRADE } from '../support/raw-http.ts';
@@ -297,21 +297,29 @@ it('STDIO-11 a restart waits for no bridge, each of which says what happened and
   await last.rpc.call('thread/resume', { threadId: thread.id });
 });
 
-it('STDIO-12 options that clients of the peer give are taken, and those of another daemon refused', async () => {
-  const taken = [['--listen', 'stdio://'], ['--stdio'], ['--analytics-default-enabled'], ['--listen=stdio://']];
+it('STDIO-12 options that clients of the peer give are taken, other addresses and commands refused with what to do', async () => {
+  const taken = [
+    ['--listen', 'stdio://', '--analytics-default-enabled'],
+    ['--stdio', '--strict-config', '--startup-sign-out', '--startup-client-info', '{"name":"x"}'],
+  ];
   const served = tempFolder();
   await startDaemon(served);
   const bridges = await Promise.all(taken.map((args) => startBridge(served, args)));
-  for (const { leave } of bridges) expect(await leave()).toBe(0);
+  for (const { leave, stderr } of bridges) expect([await leave(), stderr()]).toEqual([0, '']);
   const refused: readonly (readonly [readonly string[], string])[] = [
     [['--listen', 'ws://127.0.0.1:4500'], 'skein start --listen ws://127.0.0.1:4500'],
     [['--listen', 'off'], 'only on stdio://'],
-    [['-c', 'model="other"'], '--config is not taken: settings are those of the daemon'],
-    [['--config', 'a=1', '--config', 'b=2'], 'skein start --help'],
-    [['--enable', 'something'], '--enable is not taken'],
-    [['--disable', 'something'], '--disable is not taken'],
-    [['--ws-auth', 'capability-token'], 'see skein app-server --help'],
-    [['proxy'], 'too many arguments'],
+    [['-c', 'secret'], '-c takes KEY=VALUE'],
+    [['--ws-auth', 'capability-token'], '--ws-auth is not taken: it speaks on standard input and output only'],
+    [['--cloud-skills-snapshot', '/x'], 'Skein has no skills'],
+    [['--print-startup-config'], 'Skein has no requirements'],
+    [['--no-such-option'], "Unknown option '--no-such-option'; see skein app-server --help"],
+    [['proxy', '--sock', '/x'], 'app-server has no proxy: '],
+    [['-c', 'a=b', 'daemon', 'start'], 'app-server has no daemon: it is started by skein start'],
+    [['generate-ts', '--out', '/x'], 'codex app-server generate-ts'],
+    [['generate-json-schema', '--out', '/x'], 'codex app-server generate-json-schema'],
+    [['help'], 'see skein app-server --help'],
+    [['other'], 'too many arguments: other'],
   ];
   const home = tempFolder();
   const results = await Promise.all(refused.map(([args]) => skein(home, ['app-server', ...args])));
@@ -319,8 +327,35 @@ it('STDIO-12 options that clients of the peer give are taken, and those of anoth
     const [args, words] = refused[index] ?? [];
     expect([args, code, stdout]).toEqual([args, 2, '']);
     expect(stderr).toContain(words);
+    expect(stderr).not.toContain('secret');
   }
   expect(existsSync(daemonFiles(home).folder)).toBe(false);
+});
+
+it('STDIO-20 settings of Codex, before the command or after it, are taken and named without their values', async () => {
+  const home = tempFolder();
+  await startDaemon(home);
+  const settings = ['-c', 'model_providers.x.token="hush"', '-chush_hush.a = hush=1', '--config=b=hush'];
+  const features = ['--enable', 'one', '--disable=two', '--strict-config'];
+  const start = (...args: readonly string[]): Promise<StdioClient> =>
+    startStdio(process.execPath, [SKEIN, ...args], { env: { ...process.env, SKEIN_HOME: home } });
+  const bridges = await Promise.all([
+    // As editors do.
+    start(...settings, ...features, 'app-server', '--analytics-default-enabled'),
+    start('app-server', ...settings, ...features),
+    start(...settings, 'app-server', ...features, '--listen', 'stdio://'),
+  ]);
+  for (const { rpc, leave, stderr } of bridges) {
+    await rpc.call('thread/loaded/list', {});
+    expect(await leave()).toBe(0);
+    expect(stderr()).toBe(
+      'skein: without effect: model_providers.x.token, hush_hush.a, b, features.one, features.two; ' +
+        "settings are the daemon's, which others share: skein restart --set KEY.PATH=VALUE\n",
+    );
+  }
+  // Before other commands they mean nothing.
+  const refused = await skein(home, ['-c', 'a=b', 'status']);
+  expect(refused).toMatchObject({ code: 2, stderr: 'skein: there is no command -c; see skein help\n' });
 });
 
 it('STDIO-13 a daemon of another version is told with both and what to do, and served', async () => {

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
@@ -47,16 +47,20 @@ it('CLI-27 connect prints the line that starts the client, by the socket or with
   const token = readFileSync(daemonFiles(home).token, 'utf8').trim();
   const bySocket = await skein(home, ['connect']);
   expect(bySocket).toMatchObject({ code: 0, stderr: '' });
-  expect(await inShell(bySocket.stdout)).toMatchObject({ args: ['--remote', `unix://${info.socket}`], token: null });
+  const folder = ['--cd', process.cwd()];
+  expect(await inShell(bySocket.stdout)).toMatchObject({
+    args: ['--remote', `unix://${info.socket}`, ...folder],
+    token: null,
+  });
   const byWebSocket = await skein(home, ['connect', '--ws', '--', 'resume', '--last', 'with spaces']);
   const remote = ['--remote', info.listen[0] ?? '', '--remote-auth-token-env', 'SKEIN_TOKEN'];
   expect(await inShell(byWebSocket.stdout)).toMatchObject({
-    args: [...remote, 'resume', '--last', 'with spaces'],
+    args: [...remote, ...folder, 'resume', '--last', 'with spaces'],
     token,
   });
   const asJson = await skein(home, ['connect', '--ws', '--json']);
   expect(asJson.json).toEqual({
-    command: ['codex', ...remote],
+    command: ['codex', ...remote, ...folder],
     address: info.listen[0],
     tokenVariable: 'SKEIN_TOKEN',
     tokenFile: daemonFiles(home).token,
@@ -79,7 +83,7 @@ it('CLI-27 connect starts the daemon if none runs, unless that is not wanted', a
   // Without a token there is nothing to hand over.
   await skein(home, ['restart', '--auth', 'none']);
   const open = await skein(home, ['connect', '--ws']);
-  expect(open.stdout).toMatch(/^codex --remote ws:\/\/127\.0\.0\.1:\d+\n$/);
+  expect(open.stdout).toMatch(/^codex --remote ws:\/\/127\.0\.0\.1:\d+ --cd \S+\n$/);
   await skein(home, ['restart', '--listen', `unix://${home}/other.sock`]);
   const none = await skein(home, ['connect', '--ws']);
   expect(none).toMatchObject({ code: 2, stdout: '' });
@@ -87,24 +91,45 @@ it('CLI-27 connect starts the daemon if none runs, unless that is not wanted', a
 });
 
 it.each([
-  ['by the socket', []],
-  ['by WebSocket with the token', ['--ws']],
-])('CLI-28 connect --exec runs the client in the terminal, %s, with the words behind --', async (_, options) => {
+  ['by the socket', [], ['hello']],
+  // The last one of this folder, as ever in Codex.
+  ['by WebSocket with the token', ['--ws'], ['resume', '--last']],
+])('CLI-28 connect --exec runs the client in the terminal, %s, with the words behind --', async (_, options, words) => {
   const [home, cwd, codexHome] = [tempFolder(), tempFolder(), tempFolder()];
-  const daemon = await startDaemon(home);
-  const words = [process.execPath, SKEIN, 'connect', '--home', home, '--exec', ...options, '--', 'hello'];
-  const tui = startInTerminal(`${words.join(' ')} && echo it ended with $?`, {
+  const client = await (await startDaemon(home)).connect();
+  if (words.includes('resume')) {
+    for (const [folder, text] of [
+      [cwd, 'hello'],
+      [codexHome, 'elsewhere'],
+    ] as const) {
+      const { thread } = await client.call('thread/start', { cwd: folder });
+      await client.turn(thread.id, text);
+    }
+  }
+  const line = [process.execPath, SKEIN, 'connect', '--home', home, '--exec', ...options, '--', ...words];
+  const tui = startInTerminal(`${line.join(' ')} && echo it ended with $?`, {
     cwd,
     env: { PATH: `${dirname(codexBinary())}:${process.env['PATH']}`, HOME: codexHome, CODEX_HOME: codexHome },
   });
   await tui.sees(`${ECHO_MARK} hello`);
-  const client = await daemon.connect();
-  const { data } = await client.call('thread/list', {});
-  expect(data).toMatchObject([{ preview: 'hello', originator: 'codex-tui' }]);
+  const { data } = await client.call('thread/list', { cwd: realpathSync(cwd) });
+  expect(data).toMatchObject([{ preview: 'hello' }]);
   tui.type('/quit');
   await tui.sees('/quit');
   tui.type(KEY.enter);
   expect(await tui.exited).toBe(0);
+});
+
+it('CLI-32 connect names the folder where its user stands, unless the words behind -- name one', async () => {
+  const [home, cwd] = [tempFolder(), join(tempFolder(), "it's `a` $HOME")];
+  mkdirSync(cwd);
+  await startDaemon(home);
+  const printing = start(process.execPath, [SKEIN, 'connect', '--home', home], { cwd });
+  await printing.exited;
+  expect((await inShell(printing.output())).args.slice(2)).toEqual(['--cd', realpathSync(cwd)]);
+  const named = [['-C', '/usr'], ['-C/usr'], ['resume', '--cd', '/usr'], ['--cd=/usr', 'words']];
+  const results = await Promise.all(named.map((words) => skein(home, ['connect', '--json', '--', ...words])));
+  expect(results.map(({ json }) => json.command.slice(3))).toEqual(named);
 });
 
 it('CLI-29 connect --exec ends as the client ends, passes signals on, and hands the token over in the environment', async () => {

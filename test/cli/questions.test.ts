@@ -70,6 +70,49 @@ it('ASK-19 the debug socket and its command show what is open, by thread, until 
   });
 });
 
+it('CLI-33 watch and send say what a turn waits for, who can answer, and when it waits no more', async () => {
+  const asking = await startAsking();
+  const { actor, model, threadId, call } = asking;
+  const { home } = await homeOf(asking);
+  const first = await ask(call, actor, 'item/commandExecution/requestApproval');
+  // It waits already when they come.
+  const run = (...args: readonly string[]): ReturnType<typeof start> =>
+    start(process.execPath, [SKEIN, ...args, '--home', home]);
+  const [watching, asJson, sending] = [
+    run('watch', threadId),
+    run('watch', threadId, '--json'),
+    run('send', threadId, 'and this'),
+  ];
+  const who = `skein connect --home ${home} --exec -- resume ${threadId}`;
+  const isAsked = `may it run touch here\\? \\(for any client that has the thread open, as: ${who}\\)`;
+  await watching.said(new RegExp(`-- waits for an answer: ${isAsked}\\n`));
+  await sending.said(new RegExp(`waits for an answer that send cannot give: ${isAsked}\\n`));
+  const [line] = await asJson.said(/^\{"id".*\n/m);
+  expect(JSON.parse(line)).toEqual(first.request);
+  actor.send({ id: first.request.id, result: ANSWERS['item/commandExecution/requestApproval'] });
+  await watching.said(/-- waits no more\n/);
+  for (const [method, words] of Object.entries({
+    'item/fileChange/requestApproval': /may it change files\?/,
+    'item/permissions/requestApproval': /may it have more permissions\?/,
+    'mcpServer/elicitation/request': /a server asks: Who are you\?/,
+    'item/tool/requestUserInput': /Which\?/,
+    'item/tool/call': /the tool lookup is to be run \(for the client that has it/,
+  } as const)) {
+    const { reply, request } = await ask(call, actor, method as keyof typeof QUESTIONS);
+    await watching.said(words);
+    actor.send({ id: request.id, result: ANSWERS[method as keyof typeof QUESTIONS] });
+    await reply;
+  }
+  await call.message('msg_2', ['done']);
+  await call.end();
+  // The words of the send.
+  const next = await model.call();
+  await next.message('msg_3', ['done, too']);
+  await next.end();
+  expect(await sending.exited).toBe(0);
+  expect(await watching.stop('SIGINT')).toBe(130);
+});
+
 it('ASK-20 commands take no question for an answer, and a send says when its turn waits for one that it cannot give', async () => {
   const asking = await startAsking();
   const { actor, model, threadId, call } = asking;
@@ -91,7 +134,9 @@ it('ASK-20 commands take no question for an answer, and a send says when its tur
     'item/commandExecution/requestApproval',
     QUESTIONS['item/commandExecution/requestApproval'],
   );
-  const [, sentTo] = await sending.said(/thread (\S+)\n[^]*waits for an answer that this command cannot give/);
+  const [, sentTo] = await sending.said(
+    /thread (\S+)\n[^]*waits for an answer that send cannot give: may it run touch here\?/,
+  );
   await actor.call('thread/resume', { threadId: sentTo, excludeTurns: true });
   const { id } = await actor.frame('the request', ({ method }) => method === 'item/commandExecution/requestApproval');
   actor.send({ id, error: { code: 0, message: 'no' } });

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { printProtocolSchemas } from './protocol-schemas.ts';
 
@@ -13,5 +14,7 @@ export default function build(): () => void {
     cwd: root,
     stdio: 'inherit',
   });
+  // As npm does when it installs a command.
+  chmodSync(join(root, 'dist/src/main.js'), 0o755);
   return printProtocolSchemas();
 }

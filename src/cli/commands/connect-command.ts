@@ -37,7 +37,8 @@ export const connectCommand: Command = {
     const program = flag('exec') ? findInPath(CLIENT) : undefined;
     const { info, socket } = await ensureDaemon(text('home'), !flag('no-start'));
     socket.destroy();
-    const connection = flag('ws') ? byWebSocket(info, passedOn) : byUnixSocket(info, passedOn);
+    const words = withFolder(passedOn);
+    const connection = flag('ws') ? byWebSocket(info, words) : byUnixSocket(info, words);
     if (program !== undefined) return execute(program, connection);
     const line = commandLine(connection);
     const { address, args, tokenFile } = connection;
@@ -48,6 +49,10 @@ export const connectCommand: Command = {
     return EXIT.ok;
   },
 };
+
+/** The client works where its user stands, unless it is told otherwise: by itself it would take the daemon's folder. */
+const withFolder = (args: readonly string[]): readonly string[] =>
+  args.some((word) => /^(-C|--cd$|--cd=)/.test(word)) ? args : ['--cd', process.cwd(), ...args];
 
 function byUnixSocket({ socket }: DaemonInfo, args: readonly string[]): Connection {
   const address = `unix://${socket}`;

@@ -18,7 +18,7 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     type: 'string',
     isMultiple: true,
     value: 'ADDRESS',
-    help: 'ws://IP:PORT (port 0: any free one) or unix://PATH; default: ws://127.0.0.1:0',
+    help: 'ws://IP:PORT (port 0: a free one, kept for the next start) or unix://PATH; default: ws://127.0.0.1:0',
   },
   auth: { type: 'string', value: 'token|none', help: 'what WebSocket clients must present; default: token' },
   config: {

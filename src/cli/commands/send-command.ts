@@ -1,10 +1,11 @@
 import { text as readAll } from 'node:stream/consumers';
-import { arrayMember, objectMember, stringMember, type JsonObject } from '../../domain/json.ts';
+import { objectMember, stringMember, type JsonObject } from '../../domain/json.ts';
 import type { Command, Invocation } from '../command.ts';
-import { withDaemon, type DaemonClient } from '../daemon-client.ts';
+import { withDaemon, type DaemonClient, type ServerQuestion } from '../daemon-client.ts';
 import { CliError, EXIT, usageError, type ExitCode } from '../exit-code.ts';
 import { homeHint } from '../hints.ts';
 import { printable, say, writeJson, writeOut } from '../output.ts';
+import { describeQuestion } from '../question.ts';
 import { findThread } from '../thread-reference.ts';
 
 /** `skein send`. */
@@ -12,7 +13,7 @@ export const sendCommand: Command = {
   name: 'send',
   summary: 'say something in a new thread, or in the one named, and stream the answer',
   details:
-    'TEXT - is read from standard input. The answer goes to standard output, all else to standard error.\nCtrl-C interrupts the turn. With --json every notification of the thread is a line.',
+    'TEXT - is read from standard input. The answer goes to standard output, all else to standard error.\nCtrl-C interrupts the turn. With --json every notification and question of the thread is a line.',
   arguments: [{ name: 'THREAD', isOptional: true }, { name: 'TEXT' }],
   options: {
     cwd: { type: 'string', value: 'DIR', help: 'folder of a new thread; default: this one' },
@@ -26,6 +27,8 @@ export const sendCommand: Command = {
     const words = given === '-' ? await readAll(process.stdin) : given;
     if (words.trim() === '') throw usageError('there is nothing to say');
     return withDaemon(text('home'), async (client) => {
+      // Before the thread is resumed: it may be waiting already.
+      client.onQuestion((question) => tell(question, invocation));
       const threadId =
         second === undefined
           ? await newThread(client, invocation)
@@ -88,17 +91,16 @@ async function converse(
   }
 }
 
+function tell({ id, method, params }: ServerQuestion, { flag, text }: Invocation): void {
+  if (flag('json')) writeJson({ id, method, params });
+  else say(`the turn waits for an answer that send cannot give: ${describeQuestion(method, params, text('home'))}`);
+}
+
 function show(method: string, params: JsonObject): void {
   if (method === 'item/agentMessage/delta') writeOut(printable(stringMember(params, 'delta') ?? ''));
   else if (method === 'item/completed' && objectMember(params, 'item')?.['type'] === 'agentMessage') writeOut('\n');
   else if (method === 'warning') say(`warning: ${stringMember(params, 'message') ?? ''}`);
-  else if (method === 'thread/status/changed' && waitsForAnswer(params)) {
-    say('the turn waits for an answer that this command cannot give: resume the thread in another client');
-  }
 }
-
-const waitsForAnswer = (params: JsonObject): boolean =>
-  arrayMember(objectMember(params, 'status') ?? {}, 'activeFlags').length > 0;
 
 function exitCodeOf(turn: JsonObject, isJson: boolean): ExitCode {
   const status = stringMember(turn, 'status');

@@ -3,12 +3,15 @@ import type { Command } from '../command.ts';
 import { withDaemon } from '../daemon-client.ts';
 import { untilInterrupted } from '../interrupt.ts';
 import { printable, say, writeJson, writeOut } from '../output.ts';
+import { describeQuestion } from '../question.ts';
 import { findThread } from '../thread-reference.ts';
 
 /** `skein watch`. */
 export const watchCommand: Command = {
   name: 'watch',
   summary: 'follow what happens in a thread until Ctrl-C; loads it if need be',
+  details:
+    'Shows what a turn asks its clients, and answers nothing. With --json every notification and question is a line.',
   arguments: [{ name: 'THREAD' }],
   options: {},
   run: ({ args, flag, text }) =>
@@ -18,6 +21,10 @@ export const watchCommand: Command = {
         if (params['threadId'] !== threadId) return;
         if (flag('json')) writeJson({ method, params });
         else show(method, params);
+      });
+      client.onQuestion(({ id, method, params }) => {
+        if (flag('json')) writeJson({ id, method, params });
+        else say(`-- waits for an answer: ${describeQuestion(method, params, text('home'))}`);
       });
       await client.call('thread/resume', { threadId, excludeTurns: true });
       if (!flag('json')) say(`watching ${threadId}; Ctrl-C ends that`);
@@ -39,6 +46,9 @@ function show(method: string, params: JsonObject): void {
       return;
     case 'turn/completed':
       say(`-- turn ${stringMember(turn ?? {}, 'status') ?? ''}`);
+      return;
+    case 'serverRequest/resolved':
+      say('-- waits no more');
       return;
     case 'warning':
       say(`warning: ${stringMember(params, 'message') ?? ''}`);
