@@ -38,6 +38,14 @@ export const configSchema = z
             'Provider id that new threads record. Codex only opens threads whose provider its config.toml knows.',
           ),
         name: z.string().min(1).default('echo').describe('Model name that new threads record.'),
+        others: z
+          .array(z.string().min(1))
+          .default([])
+          .describe('Other names that clients may choose from (`/model`). The choice is recorded with the thread.'),
+        efforts: z
+          .array(z.string().min(1))
+          .default([])
+          .describe('Reasoning efforts that clients may choose from, least first. None: no choice is offered.'),
       })
       .prefault({})
       .describe('The model that turns run against.'),

@@ -92,6 +92,8 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
         sandboxPolicy: sandboxPolicyOf(config.threads.sandbox),
       },
       modelProviders: [config.model.provider],
+      models: [...new Set([config.model.name, ...config.model.others])],
+      reasoningEfforts: [...new Set(config.model.efforts)],
       version: VERSION,
     },
     onProblem: (message, error) => log.error({ err: error }, message),

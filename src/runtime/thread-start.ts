@@ -40,6 +40,10 @@ export interface ThreadDefaults {
   readonly settings: ThreadSettings;
   /** Providers that new threads may name. */
   readonly modelProviders: readonly string[];
+  /** Model names that clients are shown to choose from; the one of new threads is the first. */
+  readonly models: readonly string[];
+  /** Reasoning efforts that clients are shown to choose from, least first. */
+  readonly reasoningEfforts: readonly string[];
   /** Written into headers as `cli_version`. */
   readonly version: string;
 }

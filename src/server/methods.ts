@@ -10,6 +10,7 @@ import { modelMethods } from './handlers/model-methods.ts';
 import { queueMethods } from './handlers/queue-methods.ts';
 import { readStateMethods } from './handlers/read-state-methods.ts';
 import { readingMethods } from './handlers/reading-methods.ts';
+import { reviewMethods } from './handlers/review-methods.ts';
 import { settingsMethods } from './handlers/settings-methods.ts';
 import { shellMethods } from './handlers/shell-methods.ts';
 import { sectionMethods } from './handlers/section-methods.ts';
@@ -22,6 +23,7 @@ const SERVED: Readonly<Record<string, Method>> = {
   ...readingMethods,
   ...metadataMethods,
   ...turnMethods,
+  ...reviewMethods,
   ...settingsMethods,
   ...shellMethods,
   ...goalMethods,

@@ -1,7 +1,11 @@
 import { expect, it } from 'vitest';
 import { ECHO_MARK } from '../../src/engine/echo-model.ts';
 import { startDaemon } from '../support/daemon.ts';
+import { openLocalStore } from '../support/local-store.ts';
+import { PartlyByHand } from '../support/partly-by-hand.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Json } from '../support/rpc-client.ts';
+import { startServer } from '../support/server.ts';
 import { sharedDaemon } from '../support/shared-daemon.ts';
 import { tempFolder } from '../support/temp-home.ts';
 import { KEY, startCodexTui, type CodexTui } from '../support/terminal.ts';
@@ -71,4 +75,49 @@ it('TUI-9 shows in its overview of agents the threads of people, and opens one',
   await tui.sees(`${ECHO_MARK} words of seen from above`);
   await tui.chat('said from there');
   expect(await tui.quit()).toBe(0);
+});
+
+it('TUI-23 queues a message for a thread by name: it waits for the turn that runs, and is seen to be said then', async () => {
+  const model = new PartlyByHand((words) => words === 'slowly');
+  const server = await startServer({ model, store: await openLocalStore(tempFolder()) });
+  const watcher = await server.connect();
+  const { thread } = await watcher.call('thread/start', { cwd: tempFolder() });
+  await watcher.call('thread/name/set', { threadId: thread.id, name: 'busy' });
+  const watching = codexAt(server.url, ['resume', thread.id]);
+  await watching.isReady();
+  await watching.say('slowly');
+  const call = await model.call();
+  const queue = codexAt(server.url, ['queue', '--thread', 'busy', '--message', 'words for later']);
+  expect(await queue.ends()).toBe(0);
+  await watcher.notification('thread/queue/changed', ({ threadId }) => threadId === thread.id);
+  const { data } = await watcher.call('thread/queue/list', { threadId: thread.id });
+  expect(data.map(({ input }: Json) => input[0].text)).toEqual(['words for later']);
+  await call.message('one', ['answered slowly']);
+  await call.end();
+  await watching.sees('answered slowly');
+  await watching.sees('› words for later');
+  await watching.sees(`${ECHO_MARK} words for later`);
+  expect((await watcher.call('thread/queue/list', { threadId: thread.id })).data).toEqual([]);
+  expect(await watching.quit()).toBe(0);
+});
+
+it('TUI-24 a message queued for a thread that is not loaded waits until somebody resumes it, at once with --resume', async () => {
+  const server = await startServer({ store: await openLocalStore(tempFolder()), unloadDelayMs: 0 });
+  const client = await server.connect();
+  const { thread } = await client.call('thread/start', { cwd: tempFolder() });
+  await client.turn(thread.id, 'said before');
+  await client.call('thread/unsubscribe', { threadId: thread.id });
+  await client.notification('thread/closed', ({ threadId }) => threadId === thread.id);
+  const queue = (...args: readonly string[]): CodexTui =>
+    codexAt(server.url, ['queue', '--thread', thread.id, ...args]);
+  expect(await queue('--message', 'for whenever').ends()).toBe(0);
+  expect((await client.call('thread/queue/list', { threadId: thread.id })).data).toHaveLength(1);
+  expect(server.manager.loaded).toEqual([]);
+  expect(await queue('--message', 'for now', '--resume').ends()).toBe(0);
+  await eventually(async () => {
+    const { data } = await client.call('thread/turns/list', { threadId: thread.id, sortDirection: 'asc' });
+    const said = data.map(({ items }: Json) => items[0].content[0].text);
+    expect(said).toEqual(['said before', 'for whenever', 'for now']);
+  });
+  expect((await client.call('thread/queue/list', { threadId: thread.id })).data).toEqual([]);
 });

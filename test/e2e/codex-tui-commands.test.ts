@@ -20,6 +20,8 @@ it('TUI-21 a command of the user runs, /compact comes to its end, and the thread
   tui.type(KEY.enter);
   await tui.sees('one-two');
   expect((await tap.heard('thread/shellCommand')).answer?.result).toEqual({});
+  // While its turn goes on there is no compaction.
+  await tui.seesNoMore('esc to interrupt');
   await tui.isReady();
   await tui.say('/compact');
   expect((await tap.heard('thread/compact/start')).answer?.result).toEqual({});

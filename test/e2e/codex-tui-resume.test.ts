@@ -58,15 +58,17 @@ it(
   { timeout: 90_000 },
   async () => {
     const { client, tap, resume, threads } = await startMixedHome();
-    for (const [index, { id, name }] of threads.entries()) {
+    const goesOn = async ({ id, name }: Written, index: number): Promise<void> => {
       const tui = resume(index % 2 === 0 ? id : name);
       await showsAll(tui, name);
       await tui.chat(`third in ${name}`);
       expect(await tui.quit()).toBe(0);
-    }
+    };
+    await Promise.all(threads.map(goesOn));
 
+    const { data } = await client.call('thread/list', { limit: 1, sortKey: 'updated_at', modelProviders: [] });
     const last = resume('--last');
-    await showsAll(last, threads.at(-1)?.name ?? '');
+    await showsAll(last, data[0].name);
     expect(await last.quit()).toBe(0);
 
     // The list, and from one thread to the next.
@@ -102,36 +104,42 @@ it(
   },
 );
 
-it.each(['ws', 'unix'])(
-  'TUI-15 goes on by itself when the daemon has been restarted under it, over %s',
-  async (kind) => {
-    const [home, cwd] = [tempFolder(), tempFolder()];
-    const first = await startDaemon(home, ['--auth', 'none']);
-    const address = kind === 'ws' ? first.url : `unix://${first.info.socket}`;
-    const tui = startCodexTui(['--remote', address], { cwd });
-    await tui.chat('said before');
-    expect(await first.stop()).toBe(0);
-    await tui.sees('Reconnecting to server');
-    const second = await startDaemon(home, ['--auth', 'none', '--listen', first.url]);
+it('TUI-15 goes on by itself when the daemon has been restarted under it, over either kind of socket', async () => {
+  const [home, cwd] = [tempFolder(), tempFolder()];
+  const first = await startDaemon(home, ['--auth', 'none']);
+  const tuis = [first.url, `unix://${first.info.socket}`].map((address) =>
+    startCodexTui(['--remote', address], { cwd }),
+  );
+  await Promise.all(tuis.map((tui, index) => tui.chat(`said before in ${index}`)));
+  expect(await first.stop()).toBe(0);
+  await Promise.all(tuis.map((tui) => tui.sees('Reconnecting to server')));
+  const second = await startDaemon(home, ['--auth', 'none', '--listen', first.url]);
+  const goesOn = async (tui: CodexTui): Promise<void> => {
     await tui.seesNoMore('Reconnecting to server');
     await tui.chat('said afterwards');
     expect(await tui.quit()).toBe(0);
-    const client = await second.connect();
-    const { data } = await client.call('thread/list', {});
-    expect(data).toMatchObject([{ preview: 'said before' }]);
-    const turns = await client.call('thread/turns/list', { threadId: data[0].id, sortDirection: 'asc' });
+  };
+  await Promise.all(tuis.map(goesOn));
+  const client = await second.connect();
+  const { data } = await client.call('thread/list', {});
+  expect(data.map(({ preview }: Json) => preview).toSorted()).toEqual(['said before in 0', 'said before in 1']);
+  for (const { id } of data) {
+    const turns = await client.call('thread/turns/list', { threadId: id, sortDirection: 'asc' });
     expect(turns.data).toMatchObject([{ status: 'completed' }, { status: 'completed' }]);
-  },
-);
+  }
+});
 
 it('TUI-19 finds a thread among more than its list shows at once', async () => {
   const [home, cwd] = [tempFolder(), tempFolder()];
   const daemon = await startDaemon(home, ['--auth', 'none', '--set', 'durability=process']);
   const client = await daemon.connect();
-  for (let number = 1; number <= 30; number += 1) {
+  const write = async (number: number): Promise<void> => {
     const { thread } = await client.call('thread/start', { cwd });
     await client.turn(thread.id, `thread number ${number} of many`);
-  }
+  };
+  await write(1);
+  await Promise.all(Array.from({ length: 28 }, (_, index) => write(index + 2)));
+  await write(30);
   const tap = await tapWire(daemon.url);
   const tui = startCodexTui(['--remote', tap.url, 'resume'], { cwd });
   await tui.sees('thread number 30 of many');

@@ -7,7 +7,7 @@ import type { Json } from '../support/rpc-client.ts';
 import { sharedDaemon } from '../support/shared-daemon.ts';
 import { tempFolder } from '../support/temp-home.ts';
 import { KEY, startCodexTui, type CodexTui } from '../support/terminal.ts';
-import { tapWire, type Wiretap } from '../support/wiretap.ts';
+import { isByChance, tapWire, type Wiretap } from '../support/wiretap.ts';
 
 /** The commands that people give in the terminal program of Codex. */
 
@@ -108,9 +108,7 @@ it(
       session(await tapWire(daemon.url)),
       session(await tapWire(codex.url)),
     ]);
-    // Whether a thread of the moment is asked for its turns before it has any is chance.
-    const byChance = /^thread\/turns\/list: (?:thread ID is not materialized yet|ephemeral threads)/;
-    const seen = kindsOf(ofSkein.refusals).filter((text) => !byChance.test(text));
+    const seen = kindsOf(ofSkein.refusals).filter((text) => !isByChance(text));
     const onlyHere = seen.filter((text) => !kindsOf(ofCodex.refusals).includes(text));
     expect(onlyHere).toEqual([]);
     const ofServer = (warned: readonly string[]): readonly string[] => warned.filter((text) => !isBesides(text));
@@ -177,16 +175,14 @@ it('TUI-11 goes back to before a message with Esc Esc, and says it otherwise', a
 });
 
 it('TUI-12 archives and deletes after asking', async () => {
-  const archiving = await startTui();
-  await archiving.tui.chat('to be put away');
+  const [archiving, deleting] = await Promise.all([startTui(), startTui()]);
+  await Promise.all([archiving.tui.chat('to be put away'), deleting.tui.chat('to be gone')]);
   await archiving.tui.say('/archive');
   await choosesSecond(archiving.tui, /› 2\. Yes, archive/);
   await archiving.tui.sees('Agent command center');
   expect(byId(await archiving.list(), archiving.id)).toBeUndefined();
   expect(byId(await archiving.list({ archived: true }), archiving.id)).toMatchObject({ preview: 'to be put away' });
 
-  const deleting = await startTui();
-  await deleting.tui.chat('to be gone');
   await deleting.tui.say('/delete');
   await choosesSecond(deleting.tui, /› 2\. Yes, delete/);
   await deleting.tui.sees('Agent command center');

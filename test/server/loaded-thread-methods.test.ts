@@ -189,6 +189,10 @@ it('GOAL-1 there are none, and setting one is refused; other refusals are those 
   // A goal that is paused: it starts nothing.
   const question = set({ objective: 'reach it', status: 'paused' });
   expect(await differences(both(), [question], exceptions)).toEqual([]);
+  const { client, names } = both().skein;
+  const isOfGoal = ({ threadId, message }: Json): boolean =>
+    threadId === names.get('paginated') && message.startsWith('goals are not supported');
+  await client.notification('warning', isOfGoal);
   await both().codex.client.call('thread/goal/clear', { threadId: both().codex.names.get('paginated') });
 });
 

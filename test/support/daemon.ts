@@ -21,7 +21,9 @@ export async function startDaemon(
   args: readonly string[] = [],
   whenDone: WhenDone = onTestFinished,
 ): Promise<RunningDaemon> {
-  const running = start(process.execPath, [SKEIN, 'run', '--json', '--home', home, ...args], {}, whenDone);
+  // Commands run by a login shell: without a home of somebody's it reads no profile, which may do and take anything.
+  const env = { ...process.env, HOME: home };
+  const running = start(process.execPath, [SKEIN, 'run', '--json', '--home', home, ...args], { env }, whenDone);
   const [line] = await running.said(/^\{.*\}\n/m);
   const info = JSON.parse(line) as DaemonInfo;
   return {

@@ -53,17 +53,34 @@ function printedTo(): string {
   return path;
 }
 
-const schema = (file: string): object => JSON.parse(readFileSync(join(printedTo(), file), 'utf8')) as object;
+const files = new Map<string, object>();
+
+function schema(file: string): object {
+  const known = files.get(file);
+  if (known !== undefined) return known;
+  const read = JSON.parse(readFileSync(join(printedTo(), file), 'utf8')) as object;
+  files.set(file, read);
+  return read;
+}
+
+/** All types in one file: what several of them share is made a validator once. */
+function whole(): string {
+  const file = 'codex_app_server_protocol.schemas.json';
+  if (!files.has(file)) ajv.addSchema(schema(file), file);
+  return file;
+}
+
+/** Where the type of a file stands in the file of all. */
+const placeOf = (file: string): string => `/definitions/${file.replace(/^v1\//, '').replace(/\.json$/, '')}`;
 
 /** Checks a value against a file, or against the variant of it that a method has: trying all of them takes long. */
 function validator(file: string, method?: string): ValidateFunction | undefined {
   const key = `${file} ${method ?? ''}`;
   const known = validators.get(key);
   if (known !== undefined) return known;
-  const whole = schema(file) as { readonly definitions?: object };
-  const chosen = method === undefined ? whole : variantsOf(file).find((variant) => methodOf(variant) === method);
-  if (chosen === undefined) return undefined;
-  const made = ajv.compile({ ...chosen, definitions: whole.definitions ?? {} });
+  const variant = method === undefined ? -1 : variantsOf(file).findIndex((one) => methodOf(one) === method);
+  if (method !== undefined && variant === -1) return undefined;
+  const made = ajv.compile({ $ref: `${whole()}#${placeOf(file)}${variant === -1 ? '' : `/oneOf/${variant}`}` });
   validators.set(key, made);
   return made;
 }

@@ -76,7 +76,13 @@ export class Runtime {
     this.manager = new ThreadManager({
       store,
       model: this.model,
-      defaults: { settings: SETTINGS, modelProviders: ['provider-1'], version: '1.2.3' },
+      defaults: {
+        settings: SETTINGS,
+        modelProviders: ['provider-1'],
+        models: ['model-1'],
+        reasoningEfforts: [],
+        version: '1.2.3',
+      },
       now: () => {
         this.onNow();
         return this.now;

@@ -21,6 +21,9 @@ export interface ServerSetup {
   readonly unloadDelayMs?: number;
   readonly access?: Partial<AccessRules>;
   readonly isReady?: () => boolean;
+  /** Names besides that of the model, and efforts, that clients may choose. */
+  readonly others?: readonly string[];
+  readonly efforts?: readonly string[];
 }
 
 /** A server in this process, over a WebSocket port and a Unix socket. */
@@ -60,6 +63,8 @@ export async function startServer(setup: ServerSetup = {}): Promise<RunningServe
         sandboxPolicy: sandboxPolicyOf('read-only'),
       },
       modelProviders: ['hand'],
+      models: ['hand-model', ...(setup.others ?? [])],
+      reasoningEfforts: setup.efforts ?? [],
       version: '0.0.0',
     },
     onProblem: (message) => logged.push(message),

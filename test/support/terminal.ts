@@ -40,8 +40,12 @@ export const KEY = {
   escape: '\u001b',
   tab: '\t',
   ctrlC: '\u0003',
+  ctrlT: '\u0014',
+  ctrlU: '\u0015',
+  shiftTab: '\u001b[Z',
   up: '\u001b[A',
   down: '\u001b[B',
+  right: '\u001b[C',
   f2: '\u001bOQ',
 } as const;
 
@@ -119,9 +123,12 @@ export function startInTerminal(commandLine: string, { env = {}, cwd }: Terminal
   };
 }
 
+/** Words on the screen, wherever its lines are broken. */
+export const broken = (words: string): RegExp =>
+  new RegExp(words.replaceAll(/[^\w\s]/g, '\\$&').replaceAll(' ', String.raw`\s+`));
+
 /** An answer, and behind it the line that ends its turn. */
-const endOf = (answer: string): RegExp =>
-  new RegExp(`${answer.replaceAll(/[^\w\s]/g, '\\$&')}\\n(?:.*\\n){0,3} *Worked for`);
+export const endOf = (answer: string): RegExp => new RegExp(`${broken(answer).source}\\n(?:.*\\n){0,3} *Worked for`);
 
 /** The terminal program of the real Codex. */
 export interface CodexTui extends TerminalProgram {

@@ -33,6 +33,13 @@ export interface Wiretap {
   hears(method: string, fits?: (params: Json) => boolean): Promise<Json>;
 }
 
+/**
+ * Refusals that a terminal program meets now and then, here as at the real app-server: threads of the moment are asked
+ * for turns that they do not have, and a thread is marked as read while another turn ends.
+ */
+export const isByChance = (refusal: string): boolean =>
+  /^thread\/turns\/list: (?:thread \S+ is not materialized yet|ephemeral threads)|: read state changed$/.test(refusal);
+
 const textOf = (data: RawData): string =>
   (Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as Buffer)).toString('utf8');
 

@@ -233,7 +233,7 @@ const tagsOf = (issue: z.core.$ZodIssue): readonly string[] =>
 
 function unknownVariant(found: string, known: readonly string[]): string {
   const quoted = known.map((variant) => `\`${variant}\``);
-  const expected = quoted.length === 2 ? `expected ${quoted.join(' or ')}` : `expected one of ${quoted.join(', ')}`;
+  const expected = quoted.length <= 2 ? `expected ${quoted.join(' or ')}` : `expected one of ${quoted.join(', ')}`;
   return `unknown variant \`${found}\`, ${expected}`;
 }
 

@@ -221,6 +221,18 @@ export const threadInjectItems = struct('ThreadInjectItemsParams', {
 
 export const threadRevert = struct('ThreadRevertParams', { threadId: text(), beforeTurnId: text() });
 
+/** A review takes place in the thread itself. */
+export const reviewStart = struct('ReviewStartParams', {
+  threadId: text(),
+  target: tagged('ReviewTarget', [
+    z.object({ type: z.literal('uncommittedChanges') }),
+    z.object({ type: z.literal('baseBranch'), branch: text() }),
+    z.object({ type: z.literal('commit'), sha: text(), title: text().nullish() }),
+    z.object({ type: z.literal('custom'), instructions: text() }),
+  ]),
+  delivery: choice(['inline']).nullish(),
+});
+
 const sandboxPolicy = tagged('SandboxPolicyDeserialize', [
   z.object({ type: z.literal('dangerFullAccess') }),
   z.object({ type: z.literal('readOnly'), networkAccess: flag().default(false) }),

@@ -16,7 +16,7 @@ const get = method(threadOnly('ThreadGoalGetParams'), async ({ threadId }, reque
   request.answer({ goal: null });
 });
 
-const set = method(threadGoalSet, async ({ threadId, objective, tokenBudget }, _request, { manager }) => {
+const set = method(threadGoalSet, async ({ threadId, objective, tokenBudget }, request, { manager }) => {
   const id = parseThreadId(threadId);
   await assertMayHaveGoals(manager, id);
   if (typeof objective === 'string') {
@@ -30,7 +30,10 @@ const set = method(threadGoalSet, async ({ threadId, objective, tokenBudget }, _
     throw invalidRequest('goal budgets must be positive when provided');
   }
   if (typeof objective !== 'string') throw invalidRequest(`cannot update goal for thread ${id}: no goal exists`);
-  throw invalidRequest(`goals are not supported: the model ${manager.model.name} cannot work at one by itself`);
+  const message = `goals are not supported: the model ${manager.model.name} cannot work at one by itself`;
+  // The terminal program shows that a goal was refused, and not why.
+  request.connection.notify('warning', { threadId: id, message });
+  throw invalidRequest(message);
 });
 
 const clear = method(threadGoalClear, async ({ threadId }, request, { manager }) => {

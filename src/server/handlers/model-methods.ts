@@ -3,9 +3,9 @@ import { anything, modelList, paged } from '../../protocol/params/host-params.ts
 import { method, type Method, type Services } from '../request.ts';
 import { pageOf } from './page-of.ts';
 
-/** The one model that the daemon runs turns against. */
-function modelView({ manager }: Services): JsonObject {
-  const { model, reasoningEffort } = manager.defaults.settings;
+/** The model that the daemon runs turns against, under one of the names that it may be chosen by. */
+function modelView(model: string, { manager }: Services): JsonObject {
+  const { reasoningEfforts, settings } = manager.defaults;
   return {
     id: model,
     model,
@@ -17,8 +17,8 @@ function modelView({ manager }: Services): JsonObject {
     modelSpecialty: null,
     hidden: false,
     // Clients show efforts as a choice: with none supported there is none to make.
-    supportedReasoningEfforts: [],
-    defaultReasoningEffort: reasoningEffort ?? 'none',
+    supportedReasoningEfforts: reasoningEfforts.map((reasoningEffort) => ({ reasoningEffort, description: '' })),
+    defaultReasoningEffort: settings.reasoningEffort ?? reasoningEfforts[0] ?? 'none',
     inputModalities: ['text', 'image'],
     supportsPersonality: false,
     multiAgentVersion: null,
@@ -26,13 +26,20 @@ function modelView({ manager }: Services): JsonObject {
     serviceTiers: [],
     defaultServiceTier: null,
     availableAccessPrograms: null,
-    isDefault: true,
+    isDefault: model === settings.model,
   };
 }
 
 /** No model is hidden, so that `includeHidden` changes nothing. */
 const list = method(modelList, (params, request, services) => {
-  request.answer(pageOf([modelView(services)], params, 'models'));
+  const { models } = services.manager.defaults;
+  request.answer(
+    pageOf(
+      models.map((name) => modelView(name, services)),
+      params,
+      'models',
+    ),
+  );
 });
 
 const providers = method(anything('ModelProviderListParams'), (_params, request, { manager }) => {

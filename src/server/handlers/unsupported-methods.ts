@@ -17,7 +17,7 @@ import { method, unsupported, type Method } from '../request.ts';
  * - Accounts, and remote control by means of one: there are none. A model's key is the daemon's own affair.
  * - Extensions: there are none to install, to read from or to call. That there are none is what the lists say.
  * - Feedback: it would send what users said to somebody else.
- * - Models: what asks for one with abilities that Skein's has not: reviews, speech, predictions, and so on.
+ * - Models: what asks for one with abilities that Skein's has not: speech, predictions, and so on.
  * - Keeping: projects, attachments and memories are not kept; and what others keep in the home is not removed or
  *   rewritten.
  * - A method of the peer's that is there for its own tests.
@@ -116,7 +116,6 @@ const REFUSED: Readonly<Record<string, Refused>> = {
   'feedback/save': stable('FeedbackSaveParams'),
   'feedback/upload': stable('FeedbackUploadParams'),
   // Models.
-  'review/start': stable('ReviewStartParams'),
   'thread/approveGuardianDeniedAction': stable('ThreadApproveGuardianDeniedActionParams'),
   'thread/decrement_elicitation': experimental('ThreadDecrementElicitationParams'),
   'thread/guardianReview': experimental('ThreadGuardianReviewParams'),

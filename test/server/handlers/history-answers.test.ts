@@ -28,6 +28,8 @@ function newManager(): ThreadManager {
         sandboxPolicy: { type: 'dangerFullAccess' },
       },
       modelProviders: ['echo'],
+      models: ['echo'],
+      reasoningEfforts: [],
       version: '1.2.3',
     },
     onProblem: (message) => {

@@ -3,6 +3,8 @@ import { ask, bothServers, differences, UNKNOWN_ID, type Question } from '../../
 import { schemaOf } from '../../support/protocol-schemas.ts';
 import { MODEL, PROVIDER } from '../../support/codex.ts';
 import type { Json } from '../../support/rpc-client.ts';
+import { startServer } from '../../support/server.ts';
+import { tempFolder } from '../../support/temp-home.ts';
 
 /** What clients ask about the host: accounts, models, configuration, extensions, collections. */
 
@@ -192,4 +194,69 @@ it('HOST-7 the daemon says which process it is, how much it holds, and how many 
     pid,
     { 'core.threads.live': before['core.threads.live'] + 1, 'core.turns.active': 0 },
   ]);
+});
+
+it('HOST-8 other names and efforts that the operator lets clients choose from are shown beside the model’s own', async () => {
+  const server = await startServer({ others: ['louder', 'softer'], efforts: ['low', 'high'] });
+  const client = await server.connect();
+  const { data } = await client.call('model/list', {});
+  const efforts = ['low', 'high'].map((reasoningEffort) => ({ reasoningEffort, description: '' }));
+  expect(data).toMatchObject(
+    ['hand-model', 'louder', 'softer'].map((model, index) => ({
+      id: model,
+      model,
+      displayName: model,
+      isDefault: index === 0,
+      supportedReasoningEfforts: efforts,
+      defaultReasoningEffort: 'low',
+    })),
+  );
+});
+
+it('HOST-9 a review is a message that asks the model for one in the thread itself; one of nothing is refused', async () => {
+  const server = await startServer();
+  const client = await server.connect();
+  const { thread } = await client.call('thread/start', { cwd: tempFolder() });
+  const targets = [
+    [{ type: 'uncommittedChanges' }, /not committed yet/],
+    [{ type: 'baseBranch', branch: ' main ' }, /since this branch left main\./],
+    [{ type: 'commit', sha: 'abc', title: 'A change' }, /commit abc \(A change\)\./],
+    [{ type: 'commit', sha: 'abc' }, /commit abc\./],
+    [{ type: 'custom', instructions: 'look at it' }, /look at it/],
+  ] as const;
+  for (const [target, words] of targets) {
+    const from = client.frames.length;
+    const { turn, reviewThreadId } = await client.call('review/start', { threadId: thread.id, target });
+    expect(reviewThreadId).toBe(thread.id);
+    const isOfTurn = (params: Json): boolean => params.turnId === turn.id && params.item.type === 'userMessage';
+    const { params } = await client.notification('item/completed', isOfTurn, from);
+    expect(params.item.content[0].text).toMatch(words);
+    await client.notification('turn/completed', (ended) => ended.turn.id === turn.id, from);
+  }
+  const { skein, codex } = both();
+  const ids = await Promise.all(
+    [skein, codex].map(async (one) => (await one.client.call('thread/start', {})).thread.id as string),
+  );
+  for (const target of [
+    { type: 'baseBranch', branch: ' ' },
+    { type: 'commit', sha: '' },
+    { type: 'custom', instructions: '' },
+    { type: 'other' },
+    {},
+    5,
+  ]) {
+    const [ours, theirs] = await Promise.all(
+      [skein, codex].map((one, index) => one.client.refusal('review/start', { threadId: ids[index], target })),
+    );
+    expect({ target, ...ours, data: undefined }).toEqual({ target, ...theirs, data: undefined });
+  }
+  expect(
+    await differences(both(), [
+      ...[UNKNOWN_ID, 'zz'].map((threadId) =>
+        ask('review/start', { threadId, target: { type: 'uncommittedChanges' } }),
+      ),
+      ask('review/start', { threadId: UNKNOWN_ID }),
+      ask('review/start', { threadId: UNKNOWN_ID, target: { type: 'uncommittedChanges' }, delivery: 'detached' }),
+    ]),
+  ).toEqual([]);
 });
