@@ -7,7 +7,7 @@ import {
   renderSandboxPolicy,
   type SandboxPolicy,
 } from './sandbox-policy.ts';
-import type { StoredThread } from './stored-thread.ts';
+import { withLine, type ThreadFacts } from './thread-facts.ts';
 
 /** What may be done without asking; the protocol's `AskForApproval`. */
 export type ApprovalPolicy = 'untrusted' | 'on-request' | 'never' | { readonly granular: JsonObject };
@@ -76,20 +76,51 @@ export function settingsAppliedItem(threadId: string, settings: ThreadSettings):
   };
 }
 
-/** The settings that a stored thread was last run with, where it says; the others from `defaults`. */
-export function restoredSettings(thread: StoredThread, defaults: ThreadSettings): ThreadSettings {
+/** What a history says about how its thread is run. */
+type SettingsFacts = Pick<
+  ThreadFacts,
+  | 'model'
+  | 'modelProvider'
+  | 'reasoningEffort'
+  | 'serviceTier'
+  | 'approvalsReviewer'
+  | 'cwd'
+  | 'approvalPolicy'
+  | 'sandboxPolicy'
+>;
+
+/** The settings that a thread was last run with, where its history says; the others from `defaults`. */
+export function restoredSettings(facts: SettingsFacts, defaults: ThreadSettings): ThreadSettings {
   return {
-    ...defaults,
-    model: thread.model ?? defaults.model,
-    modelProvider: thread.modelProvider,
-    reasoningEffort: thread.reasoningEffort,
-    serviceTier: thread.serviceTier ?? defaults.serviceTier,
-    approvalsReviewer: thread.approvalsReviewer ?? defaults.approvalsReviewer,
-    cwd: thread.cwd === '' ? defaults.cwd : thread.cwd,
-    approvalPolicy: readApprovalPolicy(thread.approvalPolicy) ?? defaults.approvalPolicy,
-    sandboxPolicy: readSandboxPolicy(thread.sandboxPolicy) ?? defaults.sandboxPolicy,
+    model: facts.model ?? defaults.model,
+    modelProvider: facts.modelProvider ?? defaults.modelProvider,
+    reasoningEffort: facts.reasoningEffort,
+    serviceTier: facts.serviceTier ?? defaults.serviceTier,
+    approvalsReviewer: facts.approvalsReviewer ?? defaults.approvalsReviewer,
+    cwd: facts.cwd === '' ? defaults.cwd : facts.cwd,
+    approvalPolicy: readApprovalPolicy(facts.approvalPolicy) ?? defaults.approvalPolicy,
+    sandboxPolicy: readSandboxPolicy(facts.sandboxPolicy) ?? defaults.sandboxPolicy,
   };
 }
+
+/** The record of how a thread is run, unless its history says it already: then there is nothing to record. */
+export function settingsNews(threadId: string, facts: ThreadFacts, settings: ThreadSettings): readonly RolloutItem[] {
+  const item = settingsAppliedItem(threadId, settings);
+  return said(facts) === said(withLine(facts, { timestamp: '', item })) ? [] : [item];
+}
+
+/** However either of Codex and Skein has spelled it. */
+const said = (facts: SettingsFacts): string =>
+  JSON.stringify([
+    facts.model,
+    facts.modelProvider,
+    facts.reasoningEffort,
+    facts.serviceTier,
+    facts.approvalsReviewer,
+    facts.cwd,
+    readApprovalPolicy(facts.approvalPolicy),
+    readSandboxPolicy(facts.sandboxPolicy),
+  ]);
 
 function readApprovalPolicy(value: JsonValue): ApprovalPolicy | undefined {
   if (value === 'untrusted' || value === 'on-request' || value === 'never') return value;

@@ -1,7 +1,7 @@
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { basename } from 'node:path';
-import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { messageOf } from '../domain/errors.ts';
 import { OutputExcerpt } from './output-excerpt.ts';
@@ -46,35 +46,49 @@ const DRAIN_MS = 2_000;
 const KIND_MS = 1_000;
 
 /**
- * Runs a program in a process group of its own, without input, to its end. When the signal is aborted, or the time is
- * over, the whole group is ended: asked first, then killed. Never rejects.
+ * Becomes the program that it is given, in whose group it leaves a guard behind: one who waits for a line on descriptor 3
+ * and, if the other end is closed without one, ends the group. Being in it, it needs no number, which by then might be
+ * another group's.
+ */
+const GUARDED = `
+(trap '' TERM; read -r _ <&3 || { kill -TERM 0; sleep ${KIND_MS / 1_000}; kill -KILL 0; }) </dev/null >/dev/null 2>&1 &
+exec "$@" 3<&-`;
+
+/**
+ * Runs a program in a process group of its own, without input, to its end. When the signal is aborted, the time is over
+ * or this process is gone, however it went, the whole group is ended: asked first, then killed. Never rejects.
  */
 export async function runShell(request: ShellRequest, signal: AbortSignal): Promise<ShellResult> {
   if (signal.aborted) return notRun(ABORTED);
   const { argv, cwd, env } = request;
-  const [program, ...args] = argv;
   try {
-    return await followed(
-      spawn(program, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }),
-      request,
-      signal,
-    );
+    const child = spawn('/bin/sh', ['-c', GUARDED, 'sh', ...argv], {
+      cwd,
+      env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    });
+    return await followed(child, request, signal);
   } catch (error) {
     // What cannot even be tried: a NUL in the command, or more of it than the system takes.
-    return notRun(`cannot run ${program}: ${messageOf(error)}`);
+    return notRun(`cannot run ${argv[0]}: ${messageOf(error)}`);
   }
 }
 
 const notRun = (failure: string): ShellResult => ({ exitCode: -1, output: '', failure });
 
-type Child = ChildProcessByStdio<null, Readable, Readable>;
+/** The command is over: what it has left in the background goes on. */
+function dismissGuard(child: ChildProcess): void {
+  const guard = child.stdio[3] as Socket | undefined;
+  guard?.on('error', () => {}).end('\n', () => guard.destroy());
+}
 
-async function followed(child: Child, request: ShellRequest, signal: AbortSignal): Promise<ShellResult> {
+async function followed(child: ChildProcess, request: ShellRequest, signal: AbortSignal): Promise<ShellResult> {
   const { argv, timeoutMs, maxOutputBytes, onOutput } = request;
   const excerpt = new OutputExcerpt(maxOutputBytes);
   const teller = new OutputTeller(onOutput);
-  // Without descriptors for them there are no pipes, whatever the type says.
-  const pipes = [child.stdout, child.stderr].filter((pipe: Readable | undefined) => pipe !== undefined);
+  // Without descriptors for them there are no pipes.
+  const pipes = [child.stdout, child.stderr].filter((pipe) => pipe !== null && pipe !== undefined);
   const closed = Promise.all(
     pipes.map((pipe) => {
       const decoder = new StringDecoder('utf8');
@@ -116,6 +130,7 @@ async function followed(child: Child, request: ShellRequest, signal: AbortSignal
     await within(closed, KIND_MS);
   }
   for (const pipe of pipes) pipe.destroy();
+  dismissGuard(child);
   teller.flush();
   const failure = reason ?? ended.failure;
   return { exitCode: failure === null ? (ended.code ?? -1) : -1, output: excerpt.text, failure };

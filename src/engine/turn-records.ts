@@ -1,8 +1,7 @@
 import { newUuid, type ThreadId } from '../domain/ids.ts';
-import type { JsonObject } from '../domain/json.ts';
+import { isJsonObject, numberMember, type JsonObject, type JsonValue } from '../domain/json.ts';
 import type { RolloutItem } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
-import { settingsAppliedItem, turnContextItem, type ThreadSettings } from '../domain/thread-settings.ts';
 import { legacyUserEvent, modelInput, storedInput, type UserMessage } from '../domain/user-input.ts';
 import type { TokenUsage } from './turn-events.ts';
 
@@ -36,22 +35,6 @@ export const startedRecord = (turn: TurnIdentity, startedAtMs: number, contextWi
     collaboration_mode_kind: 'default',
   });
 
-/**
- * How a turn begins that a user's message begins: its marker and the settings it runs with.
- * @param isNews whether no earlier record says how the thread is run
- */
-export const beginRecords = (
-  turn: TurnIdentity,
-  settings: ThreadSettings,
-  isNews: boolean,
-  startedAtMs: number,
-  contextWindow: number | null,
-): readonly RolloutItem[] => [
-  startedRecord(turn, startedAtMs, contextWindow),
-  turnContextItem(turn.turnId, settings),
-  ...(isNews ? [settingsAppliedItem(turn.threadId, settings)] : []),
-];
-
 /** What a user said: for the model, and for people. */
 export function userRecords(
   turn: TurnIdentity,
@@ -82,12 +65,7 @@ export function agentRecords(
   const forPeople =
     turn.historyMode === 'legacy'
       ? event('agent_message', { message: text, phase: null, memory_citation: null })
-      : completedRecord(
-          turn,
-          { type: 'AgentMessage', id: itemId, content: [{ type: 'Text', text }] },
-          startedAtMs,
-          completedAtMs,
-        );
+      : completedRecord(turn, agentItem(itemId, text), startedAtMs, completedAtMs);
   const forModel: RolloutItem = {
     type: 'response_item',
     payload: { type: 'message', id: itemId, role: 'assistant', content: [{ type: 'output_text', text }] },
@@ -95,18 +73,31 @@ export function agentRecords(
   return [forPeople, forModel];
 }
 
-/** The item that shows a user's message, as paginated history stores it. */
-export const userItem = (message: UserMessage, itemId: string): JsonObject => ({
+/** An item that people are shown, as paginated history stores it. */
+export interface StoredItem extends JsonObject {
+  readonly type: string;
+  readonly id: string;
+}
+
+export const agentItem = (itemId: string, text: string): StoredItem => ({
+  type: 'AgentMessage',
+  id: itemId,
+  content: [{ type: 'Text', text }],
+});
+
+export const compactionItem = (itemId: string): StoredItem => ({ type: 'ContextCompaction', id: itemId });
+
+export const userItem = (message: UserMessage, itemId: string): StoredItem => ({
   type: 'UserMessage',
   id: itemId,
   ...(message.clientId === null ? {} : { client_id: message.clientId }),
   content: message.input.map(storedInput),
 });
 
-/** The record of an item that people are shown, as paginated history stores it. */
+/** The record of an item that people are shown, in paginated history. */
 export function completedRecord(
   turn: TurnIdentity,
-  item: JsonObject,
+  item: StoredItem,
   startedAtMs: number,
   completedAtMs: number,
 ): RolloutItem {
@@ -128,7 +119,7 @@ export const compactionShown = (
 ): RolloutItem =>
   turn.historyMode === 'legacy'
     ? event('context_compacted', {})
-    : completedRecord(turn, { type: 'ContextCompaction', id: itemId }, startedAtMs, completedAtMs);
+    : completedRecord(turn, compactionItem(itemId), startedAtMs, completedAtMs);
 
 export const tokenRecord = (last: TokenUsage, total: TokenUsage, contextWindow: number | null): RolloutItem =>
   event('token_count', {
@@ -148,6 +139,19 @@ const storedTokens = (usage: TokenUsage): JsonObject => ({
   reasoning_output_tokens: usage.reasoningOutputTokens,
   total_tokens: usage.totalTokens,
 });
+
+/** Tokens as rollouts count them, in the protocol's names; none of what is not there. */
+export function tokensOf(stored: JsonValue): TokenUsage {
+  const count = (key: string): number => (isJsonObject(stored) ? numberMember(stored, key) : undefined) ?? 0;
+  return {
+    totalTokens: count('total_tokens'),
+    inputTokens: count('input_tokens'),
+    cachedInputTokens: count('cached_input_tokens'),
+    cacheWriteInputTokens: count('cache_write_input_tokens'),
+    outputTokens: count('output_tokens'),
+    reasoningOutputTokens: count('reasoning_output_tokens'),
+  };
+}
 
 /** When and how long. */
 export interface TurnTimes {

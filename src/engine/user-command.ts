@@ -3,12 +3,11 @@ import { messageOf } from '../domain/errors.ts';
 import { newUuid } from '../domain/ids.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { RolloutItem } from '../domain/rollout-line.ts';
-import { itemOfCompleted } from '../domain/thread-item.ts';
-import type { ThreadItem } from '../domain/turn.ts';
 import { excerptOf } from './output-excerpt.ts';
 import { runShell, shellArgv, shellEnvironment, type ShellResult } from './shell-process.ts';
-import type { TurnEvent } from './turn-events.ts';
-import { completedRecord, type TurnIdentity } from './turn-records.ts';
+import { shownItem } from './shown-item.ts';
+import type { TurnLog } from './turn-log.ts';
+import { completedRecord } from './turn-records.ts';
 
 /** A command that a user runs in a thread's folder: not the model's, so neither sandboxed nor asked about. */
 export interface UserCommand {
@@ -20,18 +19,6 @@ export interface UserCommand {
   readonly isAllowed: boolean;
 }
 
-/** What a running command needs of its turn. */
-export interface CommandSurroundings {
-  readonly turn: TurnIdentity;
-  /** Absolute. */
-  readonly cwd: string;
-  readonly tell: (event: TurnEvent) => void;
-  /** Records, and then tells, so that nobody looks in between. */
-  readonly recordAndTell: (items: readonly RolloutItem[], event: TurnEvent) => Promise<void>;
-  /** Unix ms. */
-  readonly now: () => number;
-}
-
 /** Bytes of a command's output that people are shown, and that the history keeps. */
 const SHOWN_BYTES = 65_536;
 
@@ -41,12 +28,15 @@ const READ_BYTES = 10_000;
 /**
  * Runs a command as an item of a turn: told when it begins, its output as it comes, recorded and told when it has
  * ended. Ends soon when the signal is aborted. Never rejects.
+ * @param cwd absolute
  */
 export async function runUserCommand(
   { command, timeoutMs, isAllowed }: UserCommand,
-  { turn, cwd, tell, recordAndTell, now }: CommandSurroundings,
+  cwd: string,
+  log: TurnLog,
   signal: AbortSignal,
 ): Promise<void> {
+  const { turn, tell, now } = log;
   const { turnId } = turn;
   const itemId = newUuid();
   const startedAtMs = now();
@@ -55,7 +45,7 @@ export async function runUserCommand(
   tell({
     type: 'itemStarted',
     turnId,
-    item: shown({ ...begun, status: 'in_progress' }, startedAtMs, null),
+    item: shownItem({ ...begun, status: 'in_progress' }, startedAtMs, null),
     startedAtMs,
   });
   const result = isAllowed
@@ -89,11 +79,11 @@ export async function runUserCommand(
   const completed = {
     type: 'itemCompleted',
     turnId,
-    item: shown(item, startedAtMs, completedAtMs),
+    item: shownItem(item, startedAtMs, completedAtMs),
     completedAtMs,
   } as const;
   try {
-    await recordAndTell(records, completed);
+    await log.recordAndTell(records, completed);
   } catch (error) {
     tell({ type: 'warning', message: `The output of a command could not be saved: ${messageOf(error)}` });
     tell(completed);
@@ -116,16 +106,6 @@ const fileUrl = (path: string): string => pathToFileURL(path).href;
 function withFailure({ output, failure }: ShellResult): string {
   if (failure === null) return output;
   return output === '' || output.endsWith('\n') ? `${output}${failure}` : `${output}\n${failure}`;
-}
-
-/** A stored item as clients see it. */
-function shown(
-  stored: JsonObject & { readonly id: string },
-  startedAtMs: number,
-  completedAtMs: number | null,
-): ThreadItem {
-  const view = itemOfCompleted({ item: stored, started_at_ms: startedAtMs });
-  return { ...(view ?? { type: 'commandExecution', id: stored.id }), completedAtMs };
 }
 
 /** What a model reads of it; the marks are those by which the peer tells it from what the user said. */

@@ -1,7 +1,8 @@
 import type { RolloutItem, RolloutLine } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
+import { settingsNews, type ThreadSettings } from '../domain/thread-settings.ts';
 import { formatTimestamp } from '../domain/timestamps.ts';
-import type { TurnHistory } from '../engine/turn-runner.ts';
+import type { TurnHistory } from '../engine/turn-setup.ts';
 import type { AppendOptions, LiveThread } from '../live/live-thread.ts';
 
 /** The history of a thread that is kept: in its store. */
@@ -18,6 +19,10 @@ export class StoredHistory implements TurnHistory {
 
   append(items: readonly RolloutItem[], options?: AppendOptions): Promise<void> {
     return this.#live.append(items, options);
+  }
+
+  settingsNews(settings: ThreadSettings): readonly RolloutItem[] {
+    return settingsNews(this.#live.threadId, this.#live.facts, settings);
   }
 
   records(): AsyncIterable<RolloutLine> {
@@ -43,6 +48,11 @@ export class EphemeralHistory implements TurnHistory {
   append(items: readonly RolloutItem[]): Promise<void> {
     for (const item of items) this.remember({ timestamp: formatTimestamp(this.#now()), item });
     return Promise.resolve();
+  }
+
+  /** Nobody restores them from here. */
+  settingsNews(): readonly RolloutItem[] {
+    return [];
   }
 
   /** Takes in a record of another thread: what an ephemeral fork begins with. */

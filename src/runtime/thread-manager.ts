@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import { invalidRequest, notFound, toSkeinError, type SkeinError } from '../domain/errors.ts';
 import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
 import type { QueuedSubmission } from '../domain/organization.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
-import { restoredSettings, settingsAppliedItem, type ThreadSettings } from '../domain/thread-settings.ts';
+import { restoredSettings, settingsAppliedItem, settingsNews, type ThreadSettings } from '../domain/thread-settings.ts';
 import type { ModelClient } from '../engine/model-client.ts';
 import { guardedInit } from '../live/init-guard.ts';
 import { LiveThread } from '../live/live-thread.ts';
@@ -12,7 +13,7 @@ import { MemoryOrganizationStore } from '../store/memory/memory-organization-sto
 import { KeyedMutex } from '../store/mutex.ts';
 import type { OrganizationStore } from '../store/organization-store.ts';
 import type { Durability, ThreadStore } from '../store/thread-store.ts';
-import type { CodexThread, OpenedThread } from './codex-thread.ts';
+import type { CodexThread } from './codex-thread.ts';
 import { endOfOpenTurn, explainForkFailure, inheritedRecords, planFork, type ForkSnapshot } from './fork.ts';
 import { findTurn } from './find-turn.ts';
 import { Organization } from './organization.ts';
@@ -26,6 +27,7 @@ import {
   type ThreadDefaults,
 } from './thread-start.ts';
 import { ThreadRegistry } from './thread-registry.ts';
+import type { OpenedThread } from './thread-writer.ts';
 
 export interface ThreadManagerOptions {
   readonly store: ThreadStore;
@@ -205,9 +207,7 @@ export class ThreadManager {
       return running;
     }
     const { defaults } = this.#options;
-    return this.#resumeCold(threadId, path, (stored) =>
-      overriddenSettings(restoredSettings(stored, defaults.settings), params.overrides, defaults),
-    );
+    return this.#resumeCold(threadId, path, (restored) => overriddenSettings(restored, params.overrides, defaults));
   }
 
   /**
@@ -451,21 +451,28 @@ export class ThreadManager {
     this.#tell(threadId, { type: 'threadClosed' });
   }
 
-  /** @param settingsOf what the thread is run with, given how it is stored */
+  /** @param settingsOf what the thread is run with, given how it was last; what is another is recorded at once */
   async #resumeCold(
     threadId: ThreadId,
     path: string | undefined,
-    settingsOf: (stored: StoredThread) => ThreadSettings,
+    settingsOf: (restored: ThreadSettings) => ThreadSettings,
   ): Promise<CodexThread> {
-    const { store } = this.#options;
+    const { store, defaults } = this.#options;
     const resume = path === undefined ? { threadId } : { threadId, path, includeArchived: true };
-    const open = async (signal: AbortSignal): Promise<OpenedThread> => {
-      const opened = await LiveThread.resume(store, resume, this.#now);
-      return guardedInit(opened.live, async () => ({ live: opened.live, thread: opened.stored }), signal);
-    };
     const thread = await this.#registry.load(threadId, async () => {
-      const stored = path === undefined ? await this.#unarchived(threadId) : await store.readThreadByPath(path);
-      return { settings: settingsOf(stored), open };
+      const found = path === undefined ? await this.#unarchived(threadId) : await store.readThreadByPath(path);
+      const restored = restoredSettings(found, defaults.settings);
+      const settings = settingsOf(restored);
+      const open = async (signal: AbortSignal): Promise<OpenedThread> => {
+        const { live, stored } = await LiveThread.resume(store, resume, this.#now);
+        const finish = async (): Promise<OpenedThread> => {
+          const news = isDeepStrictEqual(settings, restored) ? [] : settingsNews(threadId, live.facts, settings);
+          await live.append(news, { onFailure: 'withdraw' });
+          return { live, thread: stored };
+        };
+        return guardedInit(live, finish, signal);
+      };
+      return { settings, open };
     });
     this.#tell(threadId, { type: 'statusChanged', status: thread.status });
     return thread;

@@ -11,7 +11,8 @@ import type { UserInput } from '../domain/user-input.ts';
 import { KeyedMutex } from '../store/mutex.ts';
 import type { OrganizationStore } from '../store/organization-store.ts';
 import type { ThreadStore } from '../store/thread-store.ts';
-import type { AcceptedInput, CodexThread } from './codex-thread.ts';
+import type { CodexThread } from './codex-thread.ts';
+import type { AcceptedInput } from './thread-turns.ts';
 import { findTurn } from './find-turn.ts';
 
 /** Submissions that may wait for one thread. */

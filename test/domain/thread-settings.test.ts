@@ -41,7 +41,7 @@ const settings: fc.Arbitrary<ThreadSettings> = fc.record({
 const recorded = (turn: ThreadSettings, defaults: ThreadSettings): ThreadSettings => {
   const records = [settingsAppliedItem('thread', turn), turnContextItem('t', turn)];
   const facts = records.reduce((before, item) => withLine(before, { timestamp: '', item }), NO_FACTS);
-  return restoredSettings({ ...facts, modelProvider: turn.modelProvider } as unknown as StoredThread, defaults);
+  return restoredSettings({ ...facts, modelProvider: turn.modelProvider }, defaults);
 };
 
 it('FACT-11 a resume restores the settings that the history says last, all of them', () => {
@@ -62,7 +62,7 @@ it('FACT-12 what a history does not say, or says in unknown words, comes from th
     reasoningEffort: null,
   });
   // Older files name the policy by a bare word.
-  const bare = restoredSettings({ ...silent, sandboxPolicy: 'read-only' } as unknown as StoredThread, defaults);
+  const bare = restoredSettings({ ...silent, sandboxPolicy: 'read-only' }, defaults);
   expect(bare.sandboxPolicy).toEqual(sandboxPolicyOf('read-only'));
 });
 

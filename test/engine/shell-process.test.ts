@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import {
@@ -9,6 +9,7 @@ import {
   type ShellResult,
 } from '../../src/engine/shell-process.ts';
 import { eventually } from '../support/eventually.ts';
+import { isAlive } from '../support/process.ts';
 import { tempFolder } from '../support/temp-home.ts';
 
 interface Run {
@@ -47,18 +48,20 @@ function run(command: string, changes: Partial<ShellRequest> = {}): Run {
   return { cwd, said, abort, result: runShell(request, abort.signal), whenSaid };
 }
 
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    // Nobody collects orphans here: one that has ended may still be listed.
-    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-};
-
 const pidsIn = (said: readonly string[]): readonly number[] =>
   Array.from(said.join('').matchAll(/pid (\d+)/g), ([, pid]) => Number(pid));
+
+/** The processes of a group. */
+const groupOf = (group: number): readonly number[] =>
+  readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && isAlive(pid) && statOf(pid)[2] === String(group));
+
+/** From the state on: of the name before it, anything may be part. */
+const statOf = (pid: number): readonly string[] =>
+  readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
 
 it('SHELL-1 a command runs in its folder, has no input, and says how it ended', async () => {
   const { cwd, result, said } = run('pwd; cat; echo to stderr >&2; exit 3');
@@ -123,6 +126,13 @@ it('SHELL-6 output is told in few pieces, whole characters, and not more than a 
   expect(kept).toMatch(/^x+\n\[\.\.\. 4934464 bytes left out \.\.\.\]\nx+$/);
   expect(much.said.join('').length).toBeGreaterThanOrEqual(1_048_576);
   expect(much.said.join('').length).toBeLessThan(1_300_000);
+});
+
+it('SHELL-7 a command that has ended leaves nobody behind', async () => {
+  const { result, said } = run('echo pid $$');
+  await result;
+  const [group = 0] = pidsIn(said);
+  await eventually(() => expect(groupOf(group)).toEqual([]));
 });
 
 it('SHELL-7 what is left in the background keeps nobody waiting, and goes on', async () => {

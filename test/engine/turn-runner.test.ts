@@ -4,10 +4,12 @@ import { newThreadId, newUuid } from '../../src/domain/ids.ts';
 import type { ClientReply } from '../../src/domain/client-request.ts';
 import type { RolloutItem, RolloutLine } from '../../src/domain/rollout-line.ts';
 import type { HistoryMode } from '../../src/domain/session-meta.ts';
+import { settingsAppliedItem, type ThreadSettings } from '../../src/domain/thread-settings.ts';
 import type { UserMessage } from '../../src/domain/user-input.ts';
 import type { ModelClient, ModelEvent } from '../../src/engine/model-client.ts';
 import type { TurnEvent, TurnOutcome } from '../../src/engine/turn-events.ts';
-import { TurnRunner, type TurnHistory } from '../../src/engine/turn-runner.ts';
+import { TurnRunner } from '../../src/engine/turn-runner.ts';
+import type { TurnHistory } from '../../src/engine/turn-setup.ts';
 import type { AppendOptions } from '../../src/live/live-thread.ts';
 import { QUESTIONS } from '../support/asking.ts';
 import { gate } from '../support/intercepted-store.ts';
@@ -33,6 +35,10 @@ class HistoryDouble implements TurnHistory {
 
   async *records(): AsyncGenerator<RolloutLine> {
     for (const item of this.items) yield { timestamp: '', item };
+  }
+
+  settingsNews(settings: ThreadSettings): readonly RolloutItem[] {
+    return [settingsAppliedItem('thread', settings)];
   }
 
   get items(): readonly RolloutItem[] {
@@ -61,7 +67,6 @@ function turn(mode: HistoryMode = 'paginated', client?: ModelClient): RunningTur
     threadId: newThreadId(),
     turnId: newUuid(),
     settings: SETTINGS,
-    areSettingsNews: true,
     history,
     model: client ?? model,
     tokensBefore: usage(100, 10),

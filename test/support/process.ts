@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 
 /** A process that a test has started; killed when the test ends, if it is still there. */
@@ -59,3 +60,13 @@ export function start(
     },
   };
 }
+
+/** Whether a process runs, whoever started it. */
+export const isAlive = (pid: number): boolean => {
+  try {
+    // One that has ended is listed until it is collected, and nobody may collect orphans.
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
