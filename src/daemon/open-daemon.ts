@@ -5,7 +5,8 @@ import type { Logger } from 'pino';
 import { invalidRequest } from '../domain/errors.ts';
 import { daemonFiles, type DaemonInfo } from '../domain/daemon-files.ts';
 import { newUuid } from '../domain/ids.ts';
-import { sandboxPolicyOf } from '../domain/sandbox-policy.ts';
+import { permissionProfileOf, sandboxPolicyOf } from '../domain/sandbox-policy.ts';
+import { DEFAULT_COLLABORATION } from '../domain/thread-settings.ts';
 import { DebugServer } from '../debug/debug-server.ts';
 import { EchoModel } from '../engine/echo-model.ts';
 import type { ModelClient } from '../engine/model-client.ts';
@@ -74,6 +75,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
   signal.throwIfAborted();
 
   const startedAtMs = Date.now();
+  const sandboxPolicy = sandboxPolicyOf(config.threads.sandbox);
   const manager = new ThreadManager({
     store,
     organizationStore,
@@ -89,7 +91,9 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
         cwd: config.threads.cwd ?? process.cwd(),
         approvalPolicy: config.threads.approvalPolicy,
         approvalsReviewer: 'user',
-        sandboxPolicy: sandboxPolicyOf(config.threads.sandbox),
+        sandboxPolicy,
+        permissionProfile: permissionProfileOf(sandboxPolicy),
+        collaboration: DEFAULT_COLLABORATION,
       },
       modelProviders: [config.model.provider],
       models: [...new Set([config.model.name, ...config.model.others])],

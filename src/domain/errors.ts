@@ -1,3 +1,5 @@
+import type { JsonObject } from './json.ts';
+
 /** What went wrong, as a client or an operator needs to tell it apart. */
 export type ErrorCode =
   /** The thread (or turn, or writer) named does not exist here. */
@@ -21,6 +23,8 @@ export interface ErrorDetail {
   readonly errno?: string;
   /** The operation that is not supported, for `unsupported`. */
   readonly operation?: string;
+  /** What the caller did not know, in members of their own. */
+  readonly data?: JsonObject;
 }
 
 /** The only error type that crosses a module border on purpose. Anything else thrown is a bug. */

@@ -102,7 +102,7 @@ export function readSandboxPolicy(value: JsonValue): SandboxPolicy | undefined {
  * with 0.169.0): what may be read and written, place by place.
  * @param cwd absolute; what a workspace is
  */
-export function permissionProfile(policy: SandboxPolicy, cwd: string): JsonObject {
+export function renderPermissionProfile(policy: SandboxPolicy, cwd: string): JsonObject {
   switch (policy.type) {
     case 'dangerFullAccess':
       return { type: 'disabled' };

@@ -1,7 +1,7 @@
 import type { JsonValue } from './json.ts';
 import type { ThreadId } from './ids.ts';
 import type { GitInfo, HistoryMode, MemoryMode, SessionMeta } from './session-meta.ts';
-import { NO_FACTS, type ThreadFacts } from './thread-facts.ts';
+import { NO_FACTS, type AppliedSettings, type StoredCount, type ThreadFacts } from './thread-facts.ts';
 
 /** What a store knows of a thread without reading its history. */
 export interface StoredThread {
@@ -42,6 +42,8 @@ export interface StoredThread {
   readonly approvalsReviewer: string | null;
   readonly sandboxPolicy: JsonValue;
   readonly tokenUsage: JsonValue;
+  readonly lastCount: StoredCount | null;
+  readonly applied: AppliedSettings | null;
 }
 
 /** What a store adds to the facts of a history to make a {@link StoredThread}. */
@@ -87,6 +89,8 @@ export function storedThread(header: SessionMeta, facts: ThreadFacts, place: Sto
     approvalsReviewer: facts.approvalsReviewer,
     sandboxPolicy: facts.sandboxPolicy,
     tokenUsage: facts.tokenUsage,
+    lastCount: facts.lastCount,
+    applied: facts.applied,
   };
 }
 
@@ -111,5 +115,7 @@ export const factsOfStored = (thread: StoredThread): ThreadFacts => ({
   git: thread.git,
   memoryMode: thread.memoryMode,
   tokenUsage: thread.tokenUsage,
+  lastCount: thread.lastCount,
+  applied: thread.applied,
   recencyAtMs: thread.recencyAtMs,
 });

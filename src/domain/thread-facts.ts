@@ -30,10 +30,34 @@ export interface ThreadFacts {
   readonly memoryMode: MemoryMode;
   /** Total tokens of the last `token_count`, all calls of the thread. */
   readonly tokenUsage: JsonValue;
+  /** The last `token_count`, with the turn that it belongs to. */
+  readonly lastCount: StoredCount | null;
+  /** The last turn that began. */
+  readonly lastTurnId: string | null;
+  /** Of the last record of settings; null before the first. */
+  readonly applied: AppliedSettings | null;
   /** Start of the last turn, Unix ms; null before the first. */
   readonly recencyAtMs: number | null;
   /** Name set together with other metadata, and when; see SPEC META-4. */
   readonly namedInHistory: { readonly name: string; readonly atMs: number } | null;
+}
+
+/** Tokens of one call of a model, as records count them. */
+export interface StoredCount {
+  readonly turnId: string | null;
+  readonly last: JsonValue;
+  readonly contextWindow: number | null;
+}
+
+/** What is known of the tokens of a thread. */
+export type CountedTokens = Pick<ThreadFacts, 'tokenUsage' | 'lastCount'>;
+
+export const countedTokens = ({ tokenUsage, lastCount }: CountedTokens): CountedTokens => ({ tokenUsage, lastCount });
+
+/** What only a record of settings says. */
+export interface AppliedSettings {
+  readonly permissionProfile: string | null;
+  readonly collaborationMode: JsonValue;
 }
 
 export const NO_FACTS: ThreadFacts = {
@@ -51,6 +75,9 @@ export const NO_FACTS: ThreadFacts = {
   git: null,
   memoryMode: 'enabled',
   tokenUsage: null,
+  lastCount: null,
+  lastTurnId: null,
+  applied: null,
   recencyAtMs: null,
   namedInHistory: null,
 };
@@ -126,12 +153,20 @@ function withEvent(facts: ThreadFacts, line: RolloutLine): ThreadFacts {
     case 'item_completed':
       return withUserMessage(facts, line);
     case 'token_count': {
-      const total = objectMember(objectMember(payload, 'info') ?? {}, 'total_token_usage');
-      return total === undefined ? facts : { ...facts, tokenUsage: total };
+      const info = objectMember(payload, 'info') ?? {};
+      const total = objectMember(info, 'total_token_usage');
+      if (total === undefined) return facts;
+      const last = info['last_token_usage'] ?? null;
+      const contextWindow = numberMember(info, 'model_context_window') ?? null;
+      return { ...facts, tokenUsage: total, lastCount: { turnId: facts.lastTurnId, last, contextWindow } };
     }
     case 'task_started':
     case 'turn_started':
-      return { ...facts, recencyAtMs: turnStartMs(line) ?? facts.recencyAtMs };
+      return {
+        ...facts,
+        lastTurnId: stringMember(payload, 'turn_id') ?? null,
+        recencyAtMs: turnStartMs(line) ?? facts.recencyAtMs,
+      };
     case 'thread_goal_updated': {
       const goal = objectMember(payload, 'goal') ?? payload;
       const objective = (stringMember(goal, 'objective') ?? '').trim();
@@ -177,5 +212,9 @@ function withSettings(facts: ThreadFacts, line: RolloutLine): ThreadFacts {
     approvalPolicy: settings['approval_policy'] ?? facts.approvalPolicy,
     approvalsReviewer: stringMember(settings, 'approvals_reviewer') ?? facts.approvalsReviewer,
     sandboxPolicy: settings['sandbox_policy'] ?? facts.sandboxPolicy,
+    applied: {
+      permissionProfile: stringMember(objectMember(settings, 'active_permission_profile') ?? {}, 'id') ?? null,
+      collaborationMode: settings['collaboration_mode'] ?? null,
+    },
   };
 }

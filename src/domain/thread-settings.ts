@@ -1,13 +1,13 @@
-import { isJsonObject, type JsonObject, type JsonValue } from './json.ts';
+import { isJsonObject, objectMember, stringMember, type JsonObject, type JsonValue } from './json.ts';
 import type { RolloutItem } from './rollout-line.ts';
 import {
-  permissionProfile,
   permissionProfileOf,
   readSandboxPolicy,
+  renderPermissionProfile,
   renderSandboxPolicy,
   type SandboxPolicy,
 } from './sandbox-policy.ts';
-import { withLine, type ThreadFacts } from './thread-facts.ts';
+import { withLine, type AppliedSettings, type ThreadFacts } from './thread-facts.ts';
 
 /** What may be done without asking; the protocol's `AskForApproval`. */
 export type ApprovalPolicy = 'untrusted' | 'on-request' | 'never' | { readonly granular: JsonObject };
@@ -23,7 +23,31 @@ export interface ThreadSettings {
   readonly approvalPolicy: ApprovalPolicy;
   readonly approvalsReviewer: string;
   readonly sandboxPolicy: SandboxPolicy;
+  /** The profile that the policy was named by; null if the policy itself was said. */
+  readonly permissionProfile: string | null;
+  readonly collaboration: Collaboration;
 }
+
+/** A way in which user and model work together. */
+export interface Collaboration {
+  readonly mode: CollaborationMode;
+  /** For the model, beside its own; null leaves them to whoever runs it. */
+  readonly developerInstructions: string | null;
+}
+
+export type CollaborationMode = 'plan' | 'default';
+
+export const DEFAULT_COLLABORATION: Collaboration = { mode: 'default', developerInstructions: null };
+
+/** The protocol's and the records' `CollaborationMode`. */
+export const collaborationModeOf = ({ model, reasoningEffort, collaboration }: ThreadSettings): JsonObject => ({
+  mode: collaboration.mode,
+  settings: {
+    model,
+    reasoning_effort: reasoningEffort,
+    developer_instructions: collaboration.developerInstructions,
+  },
+});
 
 /** The record that says how a turn was run: what a later resume restores (upstream-behaviour 8.2). */
 export function turnContextItem(turnId: string, settings: ThreadSettings): RolloutItem {
@@ -46,8 +70,7 @@ export function turnContextItem(turnId: string, settings: ThreadSettings): Rollo
  * the history of another thread begin with one, because its records speak of that thread.
  */
 export function settingsAppliedItem(threadId: string, settings: ThreadSettings): RolloutItem {
-  const { cwd, sandboxPolicy, reasoningEffort, serviceTier } = settings;
-  const profile = permissionProfileOf(sandboxPolicy);
+  const { cwd, sandboxPolicy, reasoningEffort, serviceTier, permissionProfile: profile } = settings;
   return {
     type: 'event_msg',
     payload: {
@@ -60,16 +83,13 @@ export function settingsAppliedItem(threadId: string, settings: ThreadSettings):
         approval_policy: settings.approvalPolicy,
         approvals_reviewer: settings.approvalsReviewer,
         requested_approvals_reviewer: settings.approvalsReviewer,
-        permission_profile: permissionProfile(sandboxPolicy, cwd),
+        permission_profile: renderPermissionProfile(sandboxPolicy, cwd),
         ...(profile === null ? {} : { active_permission_profile: { id: profile } }),
         sandbox_policy: renderSandboxPolicy(sandboxPolicy),
         cwd,
         runtime_workspace_roots: [cwd],
         ...(reasoningEffort === null ? {} : { reasoning_effort: reasoningEffort }),
-        collaboration_mode: {
-          mode: 'default',
-          settings: { model: settings.model, reasoning_effort: reasoningEffort, developer_instructions: null },
-        },
+        collaboration_mode: collaborationModeOf(settings),
         disabled_plugin_ids: [],
       },
     },
@@ -87,10 +107,12 @@ type SettingsFacts = Pick<
   | 'cwd'
   | 'approvalPolicy'
   | 'sandboxPolicy'
+  | 'applied'
 >;
 
 /** The settings that a thread was last run with, where its history says; the others from `defaults`. */
 export function restoredSettings(facts: SettingsFacts, defaults: ThreadSettings): ThreadSettings {
+  const sandboxPolicy = readSandboxPolicy(facts.sandboxPolicy);
   return {
     model: facts.model ?? defaults.model,
     modelProvider: facts.modelProvider ?? defaults.modelProvider,
@@ -99,7 +121,9 @@ export function restoredSettings(facts: SettingsFacts, defaults: ThreadSettings)
     approvalsReviewer: facts.approvalsReviewer ?? defaults.approvalsReviewer,
     cwd: facts.cwd === '' ? defaults.cwd : facts.cwd,
     approvalPolicy: readApprovalPolicy(facts.approvalPolicy) ?? defaults.approvalPolicy,
-    sandboxPolicy: readSandboxPolicy(facts.sandboxPolicy) ?? defaults.sandboxPolicy,
+    sandboxPolicy: sandboxPolicy ?? defaults.sandboxPolicy,
+    permissionProfile: sandboxPolicy === undefined ? defaults.permissionProfile : profileIn(facts, sandboxPolicy),
+    collaboration: facts.applied === null ? defaults.collaboration : collaborationIn(facts.applied),
   };
 }
 
@@ -110,8 +134,9 @@ export function settingsNews(threadId: string, facts: ThreadFacts, settings: Thr
 }
 
 /** However either of Codex and Skein has spelled it. */
-const said = (facts: SettingsFacts): string =>
-  JSON.stringify([
+function said(facts: SettingsFacts): string {
+  const sandboxPolicy = readSandboxPolicy(facts.sandboxPolicy);
+  return JSON.stringify([
     facts.model,
     facts.modelProvider,
     facts.reasoningEffort,
@@ -119,8 +144,21 @@ const said = (facts: SettingsFacts): string =>
     facts.approvalsReviewer,
     facts.cwd,
     readApprovalPolicy(facts.approvalPolicy),
-    readSandboxPolicy(facts.sandboxPolicy),
+    sandboxPolicy,
+    sandboxPolicy === undefined ? null : profileIn(facts, sandboxPolicy),
+    facts.applied === null ? DEFAULT_COLLABORATION : collaborationIn(facts.applied),
   ]);
+}
+
+/** Records of turns say no name: then it is that of the profile which amounts to the policy. */
+const profileIn = ({ applied }: SettingsFacts, policy: SandboxPolicy): string | null =>
+  applied === null ? permissionProfileOf(policy) : applied.permissionProfile;
+
+function collaborationIn({ collaborationMode: value }: AppliedSettings): Collaboration {
+  if (!isJsonObject(value)) return DEFAULT_COLLABORATION;
+  const developerInstructions = stringMember(objectMember(value, 'settings') ?? {}, 'developer_instructions') ?? null;
+  return { mode: value['mode'] === 'plan' ? 'plan' : 'default', developerInstructions };
+}
 
 function readApprovalPolicy(value: JsonValue): ApprovalPolicy | undefined {
   if (value === 'untrusted' || value === 'on-request' || value === 'never') return value;

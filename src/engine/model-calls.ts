@@ -6,7 +6,7 @@ import { untilAborted } from './abortable.ts';
 import { CallQuestions, type AskClients } from './client-questions.ts';
 import type { CompactRequest, ModelEvent } from './model-client.ts';
 import { shownItem } from './shown-item.ts';
-import { addTokens, type TokenUsage } from './turn-events.ts';
+import { addTokens, type TokenCount, type TokenUsage } from './turn-events.ts';
 import type { TurnLog } from './turn-log.ts';
 import { agentItem, agentRecords, tokenRecord } from './turn-records.ts';
 import type { TurnSetup } from './turn-setup.ts';
@@ -27,16 +27,23 @@ export class ModelCalls {
   #call: { readonly cut: AbortController; readonly questions: CallQuestions } | undefined;
   #lastSaid: { readonly text: string; readonly item: ThreadItem } | undefined;
   #total: TokenUsage;
+  #count: TokenCount | null;
 
   constructor(setup: TurnSetup, log: TurnLog) {
     this.#setup = setup;
     this.#log = log;
     this.#total = setup.tokensBefore;
+    this.#count = setup.countBefore ?? null;
   }
 
   /** Tokens of the thread, these calls included. */
   get totalTokens(): TokenUsage {
     return this.#total;
+  }
+
+  /** The last count of the thread, these calls included. */
+  get count(): TokenCount | null {
+    return this.#count;
   }
 
   /** The last message of the agent. */
@@ -77,11 +84,19 @@ export class ModelCalls {
 
   async countTokens(usage: TokenUsage): Promise<void> {
     const { turnId, model } = this.#setup;
-    const { contextWindow } = model;
     this.#total = addTokens(this.#total, usage);
-    const total = this.#total;
-    await this.#log.record([tokenRecord(usage, total, contextWindow)]);
-    this.#log.tell({ type: 'tokensUsed', turnId, last: usage, total, modelContextWindow: contextWindow });
+    await this.#tellCount({ turnId, last: usage, total: this.#total, modelContextWindow: model.contextWindow });
+  }
+
+  /** As in the peer: an answer that is cut off was not counted, so the count is what it was. */
+  async repeatCount(): Promise<void> {
+    if (this.#count !== null) await this.#tellCount({ ...this.#count, turnId: this.#setup.turnId });
+  }
+
+  async #tellCount(count: TokenCount): Promise<void> {
+    this.#count = count;
+    await this.#log.record([tokenRecord(count.last, count.total, count.modelContextWindow)]);
+    this.#log.tell({ type: 'tokensUsed', ...count });
   }
 
   async #answer(messages: readonly UserMessage[], signal: AbortSignal, clients: CallQuestions): Promise<void> {

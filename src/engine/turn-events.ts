@@ -20,6 +20,17 @@ export const NO_TOKENS: TokenUsage = {
   reasoningOutputTokens: 0,
 };
 
+/** Tokens after a call of a model. */
+export interface TokenCount {
+  /** The turn of the call, or the one that it was told in again. */
+  readonly turnId: string;
+  /** Of the call. */
+  readonly last: TokenUsage;
+  /** Of the thread. */
+  readonly total: TokenUsage;
+  readonly modelContextWindow: number | null;
+}
+
 export const addTokens = (one: TokenUsage, other: TokenUsage): TokenUsage => ({
   totalTokens: one.totalTokens + other.totalTokens,
   inputTokens: one.inputTokens + other.inputTokens,
@@ -41,13 +52,7 @@ export type TurnEvent =
       readonly item: ThreadItem;
       readonly completedAtMs: number;
     }
-  | {
-      readonly type: 'tokensUsed';
-      readonly turnId: string;
-      readonly last: TokenUsage;
-      readonly total: TokenUsage;
-      readonly modelContextWindow: number | null;
-    }
+  | ({ readonly type: 'tokensUsed' } & TokenCount)
   /** Something a user should know that does not end the turn: mostly that saving failed and is being retried. */
   | { readonly type: 'warning'; readonly message: string };
 

@@ -2,8 +2,9 @@ import { newUuid, type ThreadId } from '../domain/ids.ts';
 import { isJsonObject, numberMember, type JsonObject, type JsonValue } from '../domain/json.ts';
 import type { RolloutItem } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
+import type { StoredThread } from '../domain/stored-thread.ts';
 import { legacyUserEvent, modelInput, storedInput, type UserMessage } from '../domain/user-input.ts';
-import type { TokenUsage } from './turn-events.ts';
+import type { TokenCount, TokenUsage } from './turn-events.ts';
 
 /**
  * The records that a turn leaves in a history (app-server-protocol section 5). What clients are shown and what a model
@@ -151,6 +152,13 @@ export function tokensOf(stored: JsonValue): TokenUsage {
     outputTokens: count('output_tokens'),
     reasoningOutputTokens: count('reasoning_output_tokens'),
   };
+}
+
+/** The last count of a thread; null before the first, or if its history does not name the turn. */
+export function countOf({ lastCount, tokenUsage }: StoredThread): TokenCount | null {
+  if (lastCount === null || lastCount.turnId === null) return null;
+  const { turnId, last, contextWindow } = lastCount;
+  return { turnId, last: tokensOf(last), total: tokensOf(tokenUsage), modelContextWindow: contextWindow };
 }
 
 /** When and how long. */

@@ -5,7 +5,7 @@ import type { UserMessage } from '../domain/user-input.ts';
 import { ModelCalls } from './model-calls.ts';
 import { runCompaction } from './run-compaction.ts';
 import { TurnCommands } from './turn-commands.ts';
-import type { TokenUsage, TurnOutcome } from './turn-events.ts';
+import type { TokenCount, TokenUsage, TurnOutcome } from './turn-events.ts';
 import { TurnLog } from './turn-log.ts';
 import { TurnMessages } from './turn-messages.ts';
 import { abortRecords, completeRecords, replacedRecords, startedRecord, unixSeconds } from './turn-records.ts';
@@ -50,6 +50,16 @@ export class TurnRunner {
   /** Tokens of the thread, this turn included. */
   get totalTokens(): TokenUsage {
     return this.#calls.totalTokens;
+  }
+
+  /** The last count of the thread, this turn included. */
+  get count(): TokenCount | null {
+    return this.#calls.count;
+  }
+
+  /** The user has said something in it. */
+  get hasWords(): boolean {
+    return this.#messages.said.length > 0;
   }
 
   /** The turn as it is before anything has happened in it. */
@@ -213,7 +223,10 @@ export class TurnRunner {
         messages.isUnanswered = false;
         const result = await this.#calls.ask(messages.said);
         if (result.type === 'failed') return result.failure;
-        if (result.type === 'cut') messages.isUnanswered = true;
+        if (result.type === 'cut') {
+          messages.isUnanswered = true;
+          if (!this.#isInterrupted) await this.#calls.repeatCount();
+        }
       } else if (this.#commands.areRunning) {
         await new Promise<void>((resolve) => (this.#wake = resolve));
       } else {
@@ -237,6 +250,7 @@ export class TurnRunner {
     };
     if (this.#isInterrupted) {
       const records = this.#isReplaced ? replacedRecords : abortRecords;
+      await this.#calls.repeatCount();
       await this.#log.recordEnd(records(identity, times));
       return { status: 'interrupted', turn: { ...ended, status: 'interrupted' } };
     }

@@ -6,7 +6,7 @@ import type { AppendOptions } from '../live/live-thread.ts';
 import type { Durability } from '../store/thread-store.ts';
 import type { AskClients } from './client-questions.ts';
 import type { ModelClient } from './model-client.ts';
-import type { TokenUsage, TurnEvent } from './turn-events.ts';
+import type { TokenCount, TokenUsage, TurnEvent } from './turn-events.ts';
 
 /** What a turn writes its records to; an ephemeral thread's goes nowhere. */
 export interface TurnHistory {
@@ -26,6 +26,8 @@ export interface TurnSetup {
   readonly model: ModelClient;
   /** Tokens of the thread so far. */
   readonly tokensBefore: TokenUsage;
+  /** The count that they come from. Default: none. */
+  readonly countBefore?: TokenCount | null;
   /** What the user's words and the end of the turn survive once acknowledged (D6). */
   readonly durability: Durability;
   readonly tell: (event: TurnEvent) => void;

@@ -55,6 +55,11 @@ export function errorBodyOf(thrown: unknown): ErrorBody {
 
 /** What a program may want to know beyond the text: which kind it is, who holds it, which system error it was. */
 function dataOf({ code, detail }: SkeinError): JsonObject {
-  const { holder, errno } = detail;
-  return { kind: code, ...(holder === undefined ? {} : { holder }), ...(errno === undefined ? {} : { errno }) };
+  const { holder, errno, data } = detail;
+  return {
+    kind: code,
+    ...data,
+    ...(holder === undefined ? {} : { holder }),
+    ...(errno === undefined ? {} : { errno }),
+  };
 }

@@ -2,8 +2,7 @@ import type { JsonObject, JsonValue } from '../domain/json.ts';
 import type { Section } from '../domain/organization.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
 import { isJsonObject } from '../domain/json.ts';
-import { permissionProfileOf } from '../domain/sandbox-policy.ts';
-import { type ThreadSettings } from '../domain/thread-settings.ts';
+import { collaborationModeOf, type ThreadSettings } from '../domain/thread-settings.ts';
 import type { Turn } from '../domain/turn.ts';
 
 /** What the daemon knows of a thread beyond its store. */
@@ -84,7 +83,7 @@ function sourceView(source: JsonValue): JsonValue {
 
 /** What start, resume and fork say beside the thread: how it is run. */
 export function settingsView(settings: ThreadSettings): JsonObject {
-  const profile = permissionProfileOf(settings.sandboxPolicy);
+  const { permissionProfile: profile } = settings;
   return {
     model: settings.model,
     modelProvider: settings.modelProvider,
@@ -117,13 +116,18 @@ export function threadSettingsView(settings: ThreadSettings): JsonObject {
     sandboxPolicy: sandbox,
     effort: reasoningEffort,
     summary: null,
-    collaborationMode: collaborationView(settings),
+    collaborationMode: collaborationModeOf(settings),
     personality: null,
   };
 }
 
-/** Skein has the default way of working together only. */
-export const collaborationView = (settings: ThreadSettings): JsonObject => ({
-  mode: 'default',
-  settings: { model: settings.model, reasoning_effort: settings.reasoningEffort, developer_instructions: null },
+/** The last count of tokens, as `thread/tokenUsage/updated` carries it beside the id of the thread. */
+export const tokenUsageView = (count: {
+  readonly turnId: string;
+  readonly total: JsonObject;
+  readonly last: JsonObject;
+  readonly modelContextWindow: number | null;
+}): JsonObject => ({
+  turnId: count.turnId,
+  tokenUsage: { total: count.total, last: count.last, modelContextWindow: count.modelContextWindow },
 });

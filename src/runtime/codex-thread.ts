@@ -8,8 +8,7 @@ import type { StoredThread } from '../domain/stored-thread.ts';
 import type { ThreadSettings } from '../domain/thread-settings.ts';
 import type { UserMessage } from '../domain/user-input.ts';
 import type { ModelClient } from '../engine/model-client.ts';
-import type { TokenUsage } from '../engine/turn-events.ts';
-import { tokensOf } from '../engine/turn-records.ts';
+import type { TokenCount, TokenUsage } from '../engine/turn-events.ts';
 import type { UserCommand } from '../engine/user-command.ts';
 import { Mutex } from '../store/mutex.ts';
 import type { Durability } from '../store/thread-store.ts';
@@ -141,6 +140,11 @@ export class CodexThread {
   /** Tokens of all turns. */
   get tokens(): TokenUsage {
     return this.#turns.tokens;
+  }
+
+  /** The last count of a call of a model; null before the first, or if the history does not name its turn. */
+  get tokenCount(): TokenCount | null {
+    return this.#turns.tokenCount;
   }
 
   get status(): ThreadStatus {
@@ -290,8 +294,8 @@ export class CodexThread {
   }
 
   async #open(signal: AbortSignal): Promise<StoredState> {
-    const { tokenUsage } = await this.#writer.open(signal);
-    this.#turns.countFrom(tokensOf(tokenUsage));
+    const thread = await this.#writer.open(signal);
+    this.#turns.countFrom(thread);
     return { isStored: this.isStored };
   }
 

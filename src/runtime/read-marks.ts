@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { invalidRequest } from '../domain/errors.ts';
+import { SkeinError } from '../domain/errors.ts';
+import type { JsonObject } from '../domain/json.ts';
 import type { ThreadId } from '../domain/ids.ts';
 import {
   change,
@@ -49,7 +50,11 @@ export class ReadMarks {
    * @throws invalidRequest if the thread is not as the caller saw it
    */
   async mark(threadId: ThreadId, as: 'read' | 'unread', expectedRevision: string): Promise<ReadState> {
-    if (this.of(threadId).revision !== expectedRevision) throw invalidRequest('read state changed');
+    const readState = this.of(threadId);
+    if (readState.revision !== expectedRevision) {
+      const data = { reason: 'readStateConflict', readState: readState as unknown as JsonObject };
+      throw new SkeinError('invalidRequest', 'read state changed', { data });
+    }
     const state: ReadState = { firstUnread: as === 'read' ? null : { type: 'threadStart' }, revision: randomUUID() };
     await this.#set(threadId, state, 'power');
     return state;

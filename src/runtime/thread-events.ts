@@ -51,6 +51,8 @@ export type LifecycleEvent =
   | { readonly type: 'threadUnarchived' }
   | { readonly type: 'threadDeleted' }
   | { readonly type: 'threadReverted' }
+  /** Said to everyone whenever somebody resumes a thread. */
+  | { readonly type: 'goalCleared' }
   /** The thread was unloaded because nobody used it. */
   | { readonly type: 'threadClosed' };
 

@@ -360,6 +360,11 @@ export class ThreadManager {
     this.#tell(threadId, { type: 'queueChanged' });
   }
 
+  /** Tells everyone that a thread has no goal. */
+  tellGoalCleared(threadId: ThreadId): void {
+    this.#tell(threadId, { type: 'goalCleared' });
+  }
+
   /** Makes sure that a thread is stored. @throws notFound */
   async #assertKept(threadId: ThreadId, cause: string): Promise<void> {
     const thread = this.find(threadId);

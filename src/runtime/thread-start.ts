@@ -64,7 +64,7 @@ export function overriddenSettings(
     modelProvider: modelProvider ?? base.modelProvider,
     reasoningEffort: reasoningEffort ?? base.reasoningEffort,
     cwd: cwd === undefined ? base.cwd : resolve(defaults.settings.cwd, cwd),
-    sandboxPolicy: sandbox === undefined ? base.sandboxPolicy : sandboxPolicyOf(sandbox),
+    ...(sandbox === undefined ? {} : { sandboxPolicy: sandboxPolicyOf(sandbox), permissionProfile: null }),
   };
 }
 

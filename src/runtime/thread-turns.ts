@@ -1,10 +1,18 @@
 import { internal, invalidRequest } from '../domain/errors.ts';
 import { newUuid, type ThreadId } from '../domain/ids.ts';
+import type { StoredThread } from '../domain/stored-thread.ts';
 import type { ThreadSettings } from '../domain/thread-settings.ts';
 import type { Turn } from '../domain/turn.ts';
 import type { UserMessage } from '../domain/user-input.ts';
 import type { ModelClient } from '../engine/model-client.ts';
-import { NO_TOKENS, type TokenUsage, type TurnEvent, type TurnOutcome } from '../engine/turn-events.ts';
+import {
+  NO_TOKENS,
+  type TokenCount,
+  type TokenUsage,
+  type TurnEvent,
+  type TurnOutcome,
+} from '../engine/turn-events.ts';
+import { countOf, tokensOf } from '../engine/turn-records.ts';
 import { TurnRunner } from '../engine/turn-runner.ts';
 import type { UserCommand } from '../engine/user-command.ts';
 import type { Mutex } from '../store/mutex.ts';
@@ -78,6 +86,7 @@ export class ThreadTurns {
   readonly #options: ThreadTurnsOptions;
   #running: RunningTurn | undefined;
   #tokens: TokenUsage = NO_TOKENS;
+  #count: TokenCount | null = null;
   #hasFailed = false;
 
   constructor(options: ThreadTurnsOptions) {
@@ -93,9 +102,15 @@ export class ThreadTurns {
     return this.#running?.runner.totalTokens ?? this.#tokens;
   }
 
-  /** The thread is opened: so many tokens its history counts. */
-  countFrom(tokens: TokenUsage): void {
-    this.#tokens = tokens;
+  /** The last count of a call of a model; null before the first, or if the history does not name its turn. */
+  get tokenCount(): TokenCount | null {
+    return this.#running?.runner.count ?? this.#count;
+  }
+
+  /** The thread is opened, with what its history counts. */
+  countFrom(thread: StoredThread): void {
+    this.#tokens = tokensOf(thread.tokenUsage);
+    this.#count = countOf(thread);
   }
 
   /** What the thread is doing. */
@@ -200,8 +215,10 @@ export class ThreadTurns {
     const turn = this.#running;
     this.#running = undefined;
     if (turn !== undefined) {
-      this.#tokens = turn.runner.totalTokens;
-      if (turn.outcome !== undefined) this.#tellOutcome(turn.turnId, turn.outcome);
+      const { runner, outcome } = turn;
+      this.#tokens = runner.totalTokens;
+      this.#count = runner.count;
+      if (outcome !== undefined) this.#tellOutcome(turn.turnId, outcome, runner.hasWords);
     }
     this.#options.questions.turnEnded();
     turn?.end();
@@ -228,6 +245,7 @@ export class ThreadTurns {
         history: writer.history,
         model,
         tokensBefore: this.#tokens,
+        countBefore: this.#count,
         durability,
         tell: (event) => this.#tellTurn(event),
         askClients: (request, signal) => questions.ask(turnId, request, signal),
@@ -269,10 +287,11 @@ export class ThreadTurns {
     tell(event);
   }
 
-  #tellOutcome(turnId: string, outcome: TurnOutcome): void {
+  /** @param hasWords a turn that nobody has said anything in (a command, a compaction) leaves nothing to read */
+  #tellOutcome(turnId: string, outcome: TurnOutcome, hasWords: boolean): void {
     const { tell } = this.#options;
     this.#hasFailed = outcome.status === 'failed';
-    if (outcome.status === 'completed') tell({ type: 'turnToRead', turnId });
+    if (outcome.status === 'completed' && hasWords) tell({ type: 'turnToRead', turnId });
     tell({ type: 'statusChanged', status: this.status });
     if (outcome.status === 'failed') {
       tell({ type: 'turnFailed', turnId, error: outcome.error });

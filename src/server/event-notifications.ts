@@ -1,7 +1,7 @@
 import type { ThreadId } from '../domain/ids.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { toEveryone, toSubscribers, type Notification } from '../protocol/notifications.ts';
-import { threadSettingsView, threadView } from '../protocol/views.ts';
+import { threadSettingsView, threadView, tokenUsageView } from '../protocol/views.ts';
 import type { ClientAsked, ClientQuestionClosed, ManagerEvent } from '../runtime/thread-events.ts';
 import type { ThreadManager } from '../runtime/thread-manager.ts';
 import { runtimeViewOf } from './runtime-view.ts';
@@ -30,6 +30,8 @@ export function notificationOf(threadId: ThreadId, event: NotifiedEvent, manager
       return toEveryone('thread/deleted', threadId);
     case 'threadReverted':
       return toEveryone('thread/reverted', threadId);
+    case 'goalCleared':
+      return toEveryone('thread/goal/cleared', threadId);
     case 'threadClosed':
       return toEveryone('thread/closed', threadId);
     case 'settingsChanged':
@@ -66,10 +68,7 @@ export function notificationOf(threadId: ThreadId, event: NotifiedEvent, manager
         delta: event.delta,
       });
     case 'tokensUsed':
-      return toSubscribers('thread/tokenUsage/updated', threadId, {
-        turnId: event.turnId,
-        tokenUsage: { total: event.total, last: event.last, modelContextWindow: event.modelContextWindow },
-      });
+      return toSubscribers('thread/tokenUsage/updated', threadId, tokenUsageView(event));
     case 'queueChanged':
       return { ...toSubscribers('thread/queue/changed', threadId), isExperimental: true };
     case 'readStateChanged': {

@@ -20,6 +20,11 @@ const settings: fc.Arbitrary<ThreadSettings> = fc.record({
     granular: { rules: true },
   }),
   approvalsReviewer: fc.constant('user'),
+  permissionProfile: fc.constantFrom(null, ':read-only', ':workspace'),
+  collaboration: fc.record({
+    mode: fc.constantFrom('plan' as const, 'default' as const),
+    developerInstructions: fc.constantFrom(null, 'be kind'),
+  }),
   sandboxPolicy: fc.oneof(
     fc.constant({ type: 'dangerFullAccess' as const }),
     fc.record({ type: fc.constant('readOnly' as const), networkAccess: fc.boolean() }),

@@ -55,7 +55,6 @@ describe.each(STORES)('commands of users over the %s', (_name, open) => {
       'itemStarted',
       'commandOutputDelta',
       'itemCompleted',
-      'readStateChanged',
       'statusChanged',
       'turnCompleted',
     ]);

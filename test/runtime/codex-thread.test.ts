@@ -273,7 +273,7 @@ describe('loaded thread', () => {
       open: async () => {
         const { live } = await LiveThread.create(store, { ...params, header });
         await held.passed;
-        return { live, thread: { id, tokenUsage: null } as StoredThread };
+        return { live, thread: { id, tokenUsage: null, lastCount: null } as StoredThread };
       },
       model: new ModelDouble(),
       durability: 'process',

@@ -59,7 +59,6 @@ describe.each(STORES)('changing how a thread is run, over the %s', (_name, open)
       'itemStarted contextCompaction',
       'warning',
       'itemCompleted contextCompaction',
-      'readStateChanged',
       'status idle',
       'turnCompleted completed',
     ]);

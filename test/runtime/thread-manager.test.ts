@@ -204,6 +204,7 @@ describe.each(STORES)('thread manager over the %s', (_name, open) => {
     const from = runtime.heard.length;
     expect(await manager.archiveThread(running.id, 'test')).toEqual([running.id, childId, grandchildId]);
     expect(runtime.told(running.id, from)).toEqual([
+      'tokensUsed',
       'status idle',
       'turnCompleted interrupted',
       'status notLoaded',
@@ -324,6 +325,7 @@ describe.each(STORES)('thread manager over the %s', (_name, open) => {
     const from = runtime.heard.length;
     const reverted = await manager.revertThread(thread.id, second, 'test');
     expect(runtime.told(thread.id, from)).toEqual([
+      'tokensUsed',
       'status idle',
       'turnCompleted interrupted',
       'status notLoaded',

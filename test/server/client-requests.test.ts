@@ -249,7 +249,12 @@ it('ASK-9 an interrupt withdraws what is open: the thread is idle, the turn has 
   await actor.call('turn/interrupt', { threadId, turnId });
   expect([await approval.reply, await tool.reply]).toEqual([{ type: 'withdrawn' }, { type: 'withdrawn' }]);
   await watcher.notification('serverRequest/resolved');
-  expect(toldSince(watcher, from)).toEqual(['status idle', 'turn/completed interrupted', 'resolved 0']);
+  expect(toldSince(watcher, from)).toEqual([
+    'thread/tokenUsage/updated',
+    'status idle',
+    'turn/completed interrupted',
+    'resolved 0',
+  ]);
   // Too late.
   watcher.send({ id: approval.request.id, result: { decision: 'accept' } });
   expect(await call.request.clients.ask(APPROVAL, COMMAND)).toEqual({ type: 'withdrawn' });
@@ -272,6 +277,7 @@ it.each([
   await watcher.notification(told);
   const reloaded = method === 'thread/revert' ? ['status idle'] : [];
   expect(toldSince(watcher, from)).toEqual([
+    'thread/tokenUsage/updated',
     'status idle',
     'turn/completed interrupted',
     'resolved 0',
@@ -293,7 +299,12 @@ it('ASK-11 a daemon that stops withdraws what is open, and its clients hear that
   const closed = new Promise<number>((resolve) => watcher.socket.once('close', resolve));
   await server.server.close('stop');
   expect(await closed).toBe(1001);
-  expect(toldSince(watcher, from).slice(0, 3)).toEqual(['status idle', 'turn/completed interrupted', 'resolved 0']);
+  expect(toldSince(watcher, from).slice(0, 4)).toEqual([
+    'thread/tokenUsage/updated',
+    'status idle',
+    'turn/completed interrupted',
+    'resolved 0',
+  ]);
   expect(await reply).toEqual({ type: 'withdrawn' });
 });
 

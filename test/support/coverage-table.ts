@@ -25,8 +25,14 @@ export interface Coverage {
 
 const STATES = { done: 'done', empty: 'empty by design', unsupported: 'not supported' } as const;
 
+const filesIn = (folder: string): readonly string[] =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name))
+    .toSorted();
+
 /** Sessions that are played to both servers: what they do is shown by the tests that play them. */
-const SESSIONS = ['test/support/peer-session.ts'];
+const SESSIONS = ['test/support/peer-session.ts', ...filesIn('test/support/sessions')];
 
 export function coverage(): Coverage {
   const [methods, notifications, serverRequests] = (
@@ -54,12 +60,6 @@ const named = (name: string): RegExp =>
   /[^a-z]/.test(name)
     ? new RegExp(`'${name}'`)
     : new RegExp(`(?:\\bmethod: |\\bmethod === |\\b(?:toSubscribers|toEveryone|notify|notification|ask)\\()'${name}'`);
-
-const filesIn = (folder: string): readonly string[] =>
-  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => join(folder, name))
-    .toSorted();
 
 const textOf = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 

@@ -1,7 +1,7 @@
-import type { ModelClient, ModelEvent, ModelRequest } from '../../src/engine/model-client.ts';
+import type { ModelClient, ModelEvent, ModelRequest, Summary } from '../../src/engine/model-client.ts';
 import { NO_TOKENS } from '../../src/engine/turn-events.ts';
 import { wordsOf } from '../../src/domain/user-input.ts';
-import type { Script } from './responses-api.ts';
+import { refusalText, type Script } from './responses-api.ts';
 import type { Json, Notification, RpcClient, RpcClientOptions } from './rpc-client.ts';
 
 /**
@@ -25,18 +25,22 @@ export interface Told {
   readonly bystander: readonly string[];
 }
 
-/** Holds models back. */
+/** Holds models back: those to which something was said that begins with `wait`, by what it was. */
 export class ModelGate {
-  #held: { readonly promise: Promise<void>; readonly open: () => void } = newGate();
+  readonly #held = new Map<string, ReturnType<typeof newGate>>();
 
   /** What waits may go on; what comes later waits anew. */
-  open(): void {
-    this.#held.open();
-    this.#held = newGate();
+  open(said = 'wait'): void {
+    this.#held.get(said)?.open();
+    this.#held.delete(said);
   }
 
-  get mayGoOn(): Promise<void> {
-    return this.#held.promise;
+  /** Undefined for what nobody waits for. */
+  mayGoOn(said: string): Promise<void> | undefined {
+    if (!said.startsWith('wait')) return undefined;
+    const held = this.#held.get(said) ?? newGate();
+    this.#held.set(said, held);
+    return held.promise;
   }
 }
 
@@ -47,20 +51,24 @@ function newGate(): { readonly promise: Promise<void>; readonly open: () => void
 }
 
 const ANSWER = 'one two three';
+const USAGE = { ...NO_TOKENS, inputTokens: 10, outputTokens: 5, totalTokens: 15 };
+const FAILURE = 'the model failed';
 
 /** The model of the session as an endpoint. */
 export const scriptOf =
   (gate: ModelGate): Script =>
   (said) => {
-    if (said === 'fail') return { refusal: 'the model failed' };
-    return said === 'wait' ? { text: ANSWER, mayGoOn: gate.mayGoOn } : ANSWER;
+    if (said === 'fail') return { refusal: FAILURE };
+    const mayGoOn = gate.mayGoOn(said);
+    return mayGoOn === undefined ? ANSWER : { text: ANSWER, mayGoOn };
   };
 
 /** The model of the session for Skein. */
 export class SessionModel implements ModelClient {
   readonly name = 'session';
   readonly description = 'A double.';
-  readonly contextWindow = 1_000;
+  /** What Codex takes a model to have that it does not know. */
+  readonly contextWindow = 258_400;
   readonly #gate: ModelGate;
   #count = 0;
 
@@ -70,16 +78,24 @@ export class SessionModel implements ModelClient {
 
   async *stream(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent> {
     const said = wordsOf(request.messages.at(-1)?.input ?? []);
-    if (said === 'fail') throw new Error('the model failed');
+    if (said === 'fail') throw new Error(refusalText(FAILURE));
+    const mayGoOn = this.#gate.mayGoOn(said);
     this.#count += 1;
     const itemId = `msg_${this.#count}`;
     yield { type: 'messageStarted', itemId };
     for (const [index, delta] of ANSWER.split(/(?= )/).entries()) {
-      if (index === 1 && said === 'wait') await orAborted(this.#gate.mayGoOn, signal);
+      if (index === 1 && mayGoOn !== undefined) await orAborted(mayGoOn, signal);
       yield { type: 'messageDelta', itemId, delta };
     }
     yield { type: 'messageCompleted', itemId, text: ANSWER };
-    yield { type: 'completed', usage: { ...NO_TOKENS, inputTokens: 10, outputTokens: 5, totalTokens: 15 } };
+    yield { type: 'completed', usage: USAGE };
+  }
+}
+
+/** The model of the session for Skein, where history is compacted. */
+export class CompactingSessionModel extends SessionModel {
+  async compact(): Promise<Summary> {
+    return { text: ANSWER, usage: USAGE };
   }
 }
 

@@ -83,6 +83,10 @@ function toolOutputs({ input }: ResponsesRequest): readonly unknown[] {
   return input.slice(said + 1).flatMap(({ type, output }) => (type === 'function_call_output' ? [output] : []));
 }
 
+/** What a refusal says over the wire. */
+export const refusalText = (message: string): string =>
+  JSON.stringify({ error: { message, type: 'invalid_request_error' } });
+
 async function stream(
   response: ServerResponse,
   number: number,
@@ -90,7 +94,7 @@ async function stream(
 ): Promise<void> {
   if (typeof answer === 'object' && 'refusal' in answer) {
     response.writeHead(400, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ error: { message: answer.refusal, type: 'invalid_request_error' } }));
+    response.end(refusalText(answer.refusal));
     return;
   }
   const text = typeof answer === 'string' ? answer : 'text' in answer ? answer.text : '';

@@ -96,6 +96,10 @@ export class RpcClient {
     });
   }
 
+  get isClosed(): boolean {
+    return this.socket.readyState === WebSocket.CLOSED;
+  }
+
   get notifications(): readonly Notification[] {
     return this.frames.filter((frame) => frame.method !== undefined && frame.id === undefined);
   }
@@ -202,7 +206,7 @@ export class RpcClient {
   }
 
   async close(): Promise<void> {
-    if (this.socket.readyState === WebSocket.CLOSED) return;
+    if (this.isClosed) return;
     const closed = once(this.socket, 'close');
     this.socket.close();
     await closed;

@@ -3,7 +3,7 @@ import type { ThreadId } from '../../src/domain/ids.ts';
 import { stringMember } from '../../src/domain/json.ts';
 import type { RolloutItem } from '../../src/domain/rollout-line.ts';
 import { sandboxPolicyOf } from '../../src/domain/sandbox-policy.ts';
-import { type ThreadSettings } from '../../src/domain/thread-settings.ts';
+import { DEFAULT_COLLABORATION, type ThreadSettings } from '../../src/domain/thread-settings.ts';
 import type { UserMessage } from '../../src/domain/user-input.ts';
 import type { CodexThread } from '../../src/runtime/codex-thread.ts';
 import type { AcceptedInput } from '../../src/runtime/thread-turns.ts';
@@ -25,6 +25,8 @@ export const SETTINGS: ThreadSettings = {
   approvalPolicy: 'on-request',
   approvalsReviewer: 'user',
   sandboxPolicy: sandboxPolicyOf('read-only'),
+  permissionProfile: ':read-only',
+  collaboration: DEFAULT_COLLABORATION,
 };
 
 export const message = (text: string, clientId: string | null = null): UserMessage => ({

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { sandboxPolicyOf } from '../../src/domain/sandbox-policy.ts';
+import { DEFAULT_COLLABORATION } from '../../src/domain/thread-settings.ts';
 import { EchoModel } from '../../src/engine/echo-model.ts';
 import type { ModelClient } from '../../src/engine/model-client.ts';
 import { ThreadManager } from '../../src/runtime/thread-manager.ts';
@@ -61,6 +62,8 @@ export async function startServer(setup: ServerSetup = {}): Promise<RunningServe
         approvalPolicy: 'never',
         approvalsReviewer: 'user',
         sandboxPolicy: sandboxPolicyOf('read-only'),
+        permissionProfile: ':read-only',
+        collaboration: DEFAULT_COLLABORATION,
       },
       modelProviders: ['hand'],
       models: ['hand-model', ...(setup.others ?? [])],

@@ -276,6 +276,27 @@ const context = {
   responsesapiClientMetadataPatch: map(text()).nullish(),
 };
 
+/**
+ * What a turn may say about how its thread is run from then on, and a change without one just so. All of it can be left
+ * out: which fault is named first is a matter of the client's text, not of the order here.
+ */
+const runSettings = {
+  environments: environments.nullish(),
+  cwd: pathText().nullish(),
+  approvalPolicy: approvalPolicy.nullish(),
+  approvalsReviewer: approvalsReviewer.nullish(),
+  sandboxPolicy: sandboxPolicy.nullish(),
+  permissions: text().nullish(),
+  model: text().nullish(),
+  serviceTier: text().nullish(),
+  effort: reasoningEffort.nullish(),
+  summary: reasoningSummary.nullish(),
+  personality: personality.nullish(),
+  collaborationMode: collaborationMode.nullish(),
+  multiAgentMode: multiAgentMode.nullish(),
+  disabledPluginIds: list(text()).nullish(),
+};
+
 export const turnStart = struct('TurnStartParams', {
   threadId: text(),
   clientUserMessageId: text().nullish(),
@@ -287,24 +308,11 @@ export const turnStart = struct('TurnStartParams', {
     output: json(),
     retain: flag().optional(),
   }).nullish(),
-  environments: environments.nullish(),
-  cwd: pathText().nullish(),
+  ...runSettings,
   runtimeWorkspaceRoots: list(absolutePath()).nullish(),
-  approvalPolicy: approvalPolicy.nullish(),
-  approvalsReviewer: approvalsReviewer.nullish(),
-  sandboxPolicy: sandboxPolicy.nullish(),
-  permissions: text().nullish(),
-  model: text().nullish(),
-  serviceTier: text().nullish(),
   serviceTierForTurn: text().nullish(),
-  effort: reasoningEffort.nullish(),
-  summary: reasoningSummary.nullish(),
-  personality: personality.nullish(),
   outputSchema: json().nullish(),
-  collaborationMode: collaborationMode.nullish(),
-  multiAgentMode: multiAgentMode.nullish(),
   cyberAccessProgram: choice(['standard', 'daybreakBlue', 'daybreakRed']).nullish(),
-  disabledPluginIds: list(text()).nullish(),
   rootTurnId: text().nullish(),
   parentTurnId: text().nullish(),
   turnTrigger: text().nullish(),
@@ -318,23 +326,7 @@ export const turnSteer = struct('TurnSteerParams', {
   expectedTurnId: text(),
 });
 
-export const threadSettingsUpdate = struct('ThreadSettingsUpdateParams', {
-  threadId: text(),
-  environments: environments.nullish(),
-  cwd: pathText().nullish(),
-  approvalPolicy: approvalPolicy.nullish(),
-  approvalsReviewer: approvalsReviewer.nullish(),
-  sandboxPolicy: sandboxPolicy.nullish(),
-  permissions: text().nullish(),
-  model: text().nullish(),
-  serviceTier: text().nullish(),
-  effort: reasoningEffort.nullish(),
-  summary: reasoningSummary.nullish(),
-  collaborationMode: collaborationMode.nullish(),
-  multiAgentMode: multiAgentMode.nullish(),
-  personality: personality.nullish(),
-  disabledPluginIds: list(text()).nullish(),
-});
+export const threadSettingsUpdate = struct('ThreadSettingsUpdateParams', { threadId: text(), ...runSettings });
 
 export const turnSettingsUpdate = closedStruct('TurnSettingsUpdateParams', {
   threadId: text(),

@@ -10,7 +10,8 @@ import {
   threadStart,
   threadOnly,
 } from '../../protocol/params/thread-params.ts';
-import { collaborationView, settingsView, threadView } from '../../protocol/views.ts';
+import { collaborationModeOf } from '../../domain/thread-settings.ts';
+import { settingsView, threadView, tokenUsageView } from '../../protocol/views.ts';
 import type { CodexThread } from '../../runtime/codex-thread.ts';
 import type { ThreadManager } from '../../runtime/thread-manager.ts';
 import type { ForkSnapshot } from '../../runtime/fork.ts';
@@ -99,8 +100,11 @@ const resume = method(
   threadResume,
   async (params, request, services) => {
     assertOnePolicy(params);
+    const named = tryParseThreadId(params.threadId);
+    const isNew = named === undefined || services.manager.find(named) === undefined;
+    if (params.excludeTurns !== true && named !== undefined) await warnOfTurns(named, request, services);
     const thread = await resumed(params, request, services);
-    await services.subscriptions.expecting(thread.id, () => attach(thread, params, request, services));
+    await services.subscriptions.expecting(thread.id, () => attach(thread, isNew, params, request, services));
   },
   [
     ...given('history', 'path', 'runtimeWorkspaceRoots'),
@@ -109,18 +113,24 @@ const resume = method(
   ],
 );
 
+/** Whoever wants all turns of a paginated thread at once learns that it should not, before anything is loaded. */
+async function warnOfTurns(threadId: ThreadId, { connection }: Request, { manager }: Services): Promise<void> {
+  const isStored = manager.find(threadId)?.isStored !== false;
+  const thread = isStored ? await manager.readThread(threadId).catch(() => undefined) : undefined;
+  if (thread?.historyMode !== 'paginated' || thread.archivedAtMs !== null) return;
+  connection.notify('deprecationNotice', deprecationNotice('use `excludeTurns: true`'));
+}
+
 /** Shows a client a thread and makes it a watcher, without anything missing or double in between. */
 async function attach(
   thread: CodexThread,
+  isNew: boolean,
   params: z.infer<typeof threadResume>,
   request: Request,
   { manager, subscriptions, clientRequests }: Services,
 ): Promise<void> {
   const { id } = thread;
   const withTurns = params.excludeTurns !== true;
-  if (withTurns && thread.described.historyMode === 'paginated' && thread.isStored) {
-    request.connection.notify('deprecationNotice', deprecationNotice('use `excludeTurns: true`'));
-  }
   // A long history is read while the thread goes on; only its end is read again when it stands still.
   const early = withTurns && thread.isStored ? await readAllTurns(manager, id) : [];
   await thread.steadily(async () => {
@@ -145,15 +155,22 @@ async function attach(
     request.answer({
       thread: threadView(described, runtimeViewOf(manager, id), turns),
       ...settingsView(thread.settings),
-      collaborationMode: collaborationView(thread.settings),
+      collaborationMode: collaborationModeOf(thread.settings),
       initialTurnsPage,
       ...cursors,
     });
     clientRequests.resend(id, request.connection);
-    request.connection.notify('thread/goal/cleared', { threadId: id });
+    if (withTurns || (isNew && described.historyMode === 'paginated')) tellCount(thread, request);
+    manager.tellGoalCleared(id);
   });
   // What waited while nobody had the thread loaded.
   void manager.organization.queues.wake(id, request.cause);
+}
+
+/** Shows a client how full the context of a thread is, if that was ever counted. */
+function tellCount({ id, tokenCount }: CodexThread, { connection }: Request): void {
+  if (tokenCount !== null)
+    connection.notify('thread/tokenUsage/updated', { threadId: id, ...tokenUsageView(tokenCount) });
 }
 
 const NO_CURSORS = { turnsBackwardsCursor: null, itemsBackwardsCursor: null };
@@ -260,6 +277,7 @@ const fork = method(
         const turns = withTurns ? await readAllTurns(manager, turnsOf) : [];
         subscriptions.add(thread.id, request.connection);
         request.answer(startedView(manager, thread, turns));
+        if (withTurns) tellCount(thread, request);
       },
     );
   },
@@ -298,10 +316,11 @@ async function forkSource(
 
 const revert = method(threadRevert, async ({ threadId, beforeTurnId }, request, { manager, subscriptions }) => {
   const id = parseThreadId(threadId);
+  // Whoever takes a turn back hears how it ends.
+  if (manager.find(id) !== undefined) subscriptions.add(id, request.connection);
   await manager.revertThread(id, beforeTurnId, request.cause, async (thread) => {
     await thread.steadily(async () => {
       const cursors = await backwardsCursors(manager, thread.described);
-      subscriptions.add(id, request.connection);
       request.answer({ thread: threadView(thread.described, runtimeViewOf(manager, id)), ...cursors });
     });
   });

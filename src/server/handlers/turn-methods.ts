@@ -1,6 +1,4 @@
-import { resolve } from 'node:path';
 import { parseThreadId } from '../../domain/ids.ts';
-import type { ThreadSettings } from '../../domain/thread-settings.ts';
 import {
   threadInjectItems,
   threadOnly,
@@ -13,6 +11,7 @@ import { invalidRequest } from '../../domain/errors.ts';
 import { given, granularApprovals } from '../experimental.ts';
 import { responseItems } from '../../protocol/params/response-item.ts';
 import { method, type Method } from '../request.ts';
+import { settingsOverrides } from './settings-overrides.ts';
 
 const start = method(
   turnStart,
@@ -20,20 +19,10 @@ const start = method(
     const input = inputOf(params.input);
     const thread = manager.get(parseThreadId(params.threadId));
     assertNotTooLong(input);
-    const { cwd, approvalPolicy, approvalsReviewer, sandboxPolicy, model, serviceTier, effort } = params;
-    const overrides: Partial<ThreadSettings> = {
-      ...(cwd ? { cwd: resolve(manager.defaults.settings.cwd, cwd) } : {}),
-      ...(approvalPolicy ? { approvalPolicy } : {}),
-      ...(approvalsReviewer ? { approvalsReviewer } : {}),
-      ...(sandboxPolicy ? { sandboxPolicy } : {}),
-      ...(model ? { model } : {}),
-      ...(serviceTier ? { serviceTier } : {}),
-      ...(effort ? { reasoningEffort: effort } : {}),
-    };
     await thread.takeInput(
       {
         message: { input, clientId: params.clientUserMessageId ?? null },
-        overrides,
+        overrides: settingsOverrides(params, manager),
         accepted: (answer) => request.answer(answer),
       },
       request.cause,

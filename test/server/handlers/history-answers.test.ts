@@ -1,4 +1,5 @@
 import { expect, it, onTestFinished } from 'vitest';
+import { DEFAULT_COLLABORATION } from '../../../src/domain/thread-settings.ts';
 import { EchoModel } from '../../../src/engine/echo-model.ts';
 import { ThreadManager, type StartThread } from '../../../src/runtime/thread-manager.ts';
 import { readAllTurns } from '../../../src/server/handlers/history-answers.ts';
@@ -26,6 +27,8 @@ function newManager(): ThreadManager {
         approvalPolicy: 'never',
         approvalsReviewer: 'user',
         sandboxPolicy: { type: 'dangerFullAccess' },
+        permissionProfile: null,
+        collaboration: DEFAULT_COLLABORATION,
       },
       modelProviders: ['echo'],
       models: ['echo'],

@@ -2,7 +2,7 @@ import type { Statement } from 'better-sqlite3';
 import { errnoOf, messageOf } from '../../../domain/errors.ts';
 import type { RolloutLine } from '../../../domain/rollout-line.ts';
 import { readSessionMeta, type HistoryMode, type SessionMeta } from '../../../domain/session-meta.ts';
-import { NO_FACTS, withLine, type ThreadFacts } from '../../../domain/thread-facts.ts';
+import { countedTokens, NO_FACTS, withLine, type ThreadFacts } from '../../../domain/thread-facts.ts';
 import {
   emptyHistory,
   foldLine,
@@ -41,6 +41,7 @@ export class CatchUp {
   readonly #meter: ReadMeter;
   readonly #openTurn: Statement;
   readonly #closeTurn: Statement;
+  readonly #countInTurn: Statement;
   readonly #turnByName: Statement;
   readonly #itemOfTurn: Statement;
   readonly #insertItem: Statement;
@@ -63,6 +64,9 @@ export class CatchUp {
       UPDATE turns SET status = :status, end_pos = :pos, end_offset = :endOffset, completed_at = :completedAt,
                        duration_ms = :durationMs, error = :error, started_at = coalesce(:startedAt, started_at)
       WHERE rollout = :rollout AND turn_id = :turnId AND end_pos IS NULL`);
+    this.#countInTurn = prepare(
+      'UPDATE turns SET count_offset = :offset, counted = :counted WHERE rollout = :rollout AND turn_id = :turnId',
+    );
     this.#turnByName = prepare(
       'SELECT pos FROM turns WHERE rollout = ? AND turn_id = ? ORDER BY pos DESC LIMIT 1',
     ).pluck();
@@ -175,6 +179,10 @@ export class CatchUp {
     const step = foldLine(progress.fold ?? emptyHistory(header.historyMode), line);
     const pos = positionOf(header.historyMode, record);
     for (const change of step.changes) this.#apply(rollout, pos, record, change);
+    if (facts.lastCount !== null && facts.lastCount !== progress.facts.lastCount) {
+      const counted = JSON.stringify(countedTokens(facts));
+      this.#countInTurn.run({ rollout, offset, turnId: facts.lastCount.turnId, counted });
+    }
     return {
       offset: offset + length + 1,
       defects: progress.defects,

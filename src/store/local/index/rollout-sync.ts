@@ -2,7 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../../../domain/errors.ts';
 import type { ThreadId } from '../../../domain/ids.ts';
-import type { ThreadFacts } from '../../../domain/thread-facts.ts';
+import type { CountedTokens, ThreadFacts } from '../../../domain/thread-facts.ts';
 import { sessionMetaOf, type SessionMeta } from '../../../domain/session-meta.ts';
 import { parseRolloutFileName } from '../../../domain/rollout-file-name.ts';
 import { plainPath } from '../compressed-rollout.ts';
@@ -182,8 +182,8 @@ export class RolloutSync {
   }
 
   /**
-   * What a rollout takes over from the one it continues: the first words, if they lie in the part it continues; and all
-   * that is set for the whole thread, if a revert of the same thread made it.
+   * What a rollout takes over from the one it continues: the first words, if they lie in the part it continues; the last
+   * count of tokens in it; and all that is set for the whole thread, if a revert of the same thread made it.
    */
   #inherited(base: RolloutBase, threadId: ThreadId): Partial<ThreadFacts> | 'notReady' {
     const row = this.#rollouts.byRolloutId(base.rolloutId);
@@ -194,8 +194,23 @@ export class RolloutSync {
     const isInherited = row.firstUserOffset === null || row.firstUserOffset < base.endOffset;
     return {
       ...(isInherited ? { firstUserMessage, preview } : {}),
+      ...this.#countedBefore(row, base.endOffset),
       ...(row.threadId === threadId ? lastingFacts(facts) : {}),
     };
+  }
+
+  /** The last count of tokens before a place, in the rollout or in what it continues; nothing if there is none. */
+  #countedBefore(rollout: RolloutRow, endOffset: number): Partial<CountedTokens> {
+    const seen = new Set<ThreadId>();
+    let [row, end]: [RolloutRow | undefined, number] = [rollout, endOffset];
+    while (row !== undefined && !seen.has(row.rolloutId)) {
+      const counted = this.#rollouts.countedBefore(row.id, end);
+      if (counted !== undefined) return counted;
+      seen.add(row.rolloutId);
+      end = row.base?.endOffset ?? 0;
+      row = row.base === null ? undefined : this.#rollouts.byRolloutId(row.base.rolloutId);
+    }
+    return {};
   }
 
   async #bringUpBaseOf(path: string): Promise<void> {

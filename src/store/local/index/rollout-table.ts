@@ -1,6 +1,7 @@
 import type { Statement } from 'better-sqlite3';
 import type { ThreadId } from '../../../domain/ids.ts';
-import type { IndexDatabase } from './database.ts';
+import type { CountedTokens } from '../../../domain/thread-facts.ts';
+import { storedJson, type IndexDatabase } from './database.ts';
 import {
   definedRow,
   isStillTrue,
@@ -69,6 +70,7 @@ export class RolloutTable {
   readonly #anyUnread: Statement;
   readonly #anyGrown: Statement;
   readonly #grown: Statement;
+  readonly #countedBefore: Statement;
 
   constructor(database: IndexDatabase) {
     this.#database = database;
@@ -122,6 +124,8 @@ export class RolloutTable {
     this.#grown = prepare(`SELECT * FROM rollouts INDEXED BY rollouts_grown WHERE ${GROWN}`);
     this.#anyUnread = prepare('SELECT 1 FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 LIMIT 1').pluck();
     this.#anyGrown = prepare(`SELECT 1 FROM rollouts INDEXED BY rollouts_grown WHERE ${GROWN} LIMIT 1`).pluck();
+    this.#countedBefore = prepare(`
+      SELECT counted FROM turns WHERE rollout = ? AND count_offset < ? ORDER BY pos DESC LIMIT 1`).pluck();
     this.#referrers = prepare('SELECT * FROM rollouts WHERE base_rollout_id = ? AND state <> 3');
   }
 
@@ -204,6 +208,12 @@ export class RolloutTable {
 
   byId(id: number): RolloutRow | undefined {
     return rowOf(this.#byId.get(id));
+  }
+
+  /** The last count of tokens of a rollout before a byte offset, if there is one. */
+  countedBefore(id: number, endOffset: number): CountedTokens | undefined {
+    const counted = this.#countedBefore.get(id, endOffset) as string | undefined;
+    return counted === undefined ? undefined : storedJson<CountedTokens>(counted);
   }
 
   byRolloutId(rolloutId: string): RolloutRow | undefined {

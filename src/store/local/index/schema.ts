@@ -2,7 +2,7 @@
  * The index: rows derived from rollouts and `session_index.jsonl`, with byte offsets into them (D7). It may lag,
  * never leads, and is thrown away and rebuilt whenever its version differs. No migration, ever: the files are the truth.
  */
-export const INDEX_VERSION = 3;
+export const INDEX_VERSION = 4;
 
 export const SCHEMA = `
 -- One row a rollout file.
@@ -81,6 +81,8 @@ CREATE TABLE turns (
   completed_at INTEGER,
   duration_ms INTEGER,
   error TEXT,
+  count_offset INTEGER,             -- of its last count of tokens
+  counted TEXT,                     -- CountedTokens there
   PRIMARY KEY (rollout, pos)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX turns_id ON turns (rollout, turn_id);
