@@ -86,6 +86,18 @@ export const configSchema = z
           .min(0)
           .default(60)
           .describe('How long a thread that nobody watches and that does nothing stays loaded.'),
+        connections: z
+          .int()
+          .min(1)
+          .max(2_000)
+          .default(512)
+          .describe('Clients that may be connected at once. More are refused with status 503.'),
+        initializeSeconds: z
+          .number()
+          .min(0.1)
+          .max(86_400)
+          .default(60)
+          .describe('How long a client may take to introduce itself once it is connected.'),
         openRollouts: z.int().min(8).default(256).describe('Rollout files kept open at once.'),
         drainSeconds: z
           .number()

@@ -112,6 +112,8 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
       installationId: readOrMake(files.installationId, newUuid),
     },
     unloadDelayMs: config.limits.unloadDelaySeconds * 1_000,
+    maxConnections: config.limits.connections,
+    initializeTimeoutMs: config.limits.initializeSeconds * 1_000,
     log: {
       problem: (message, error) => log.error(error === undefined ? {} : { err: error }, message),
       info: (message) => log.info(message),

@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { DaemonInfo } from '../domain/daemon-files.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
@@ -42,7 +43,7 @@ export class LoopDelay {
 export async function takeSnapshot(inspected: Inspected, delay: LoopDelay): Promise<DebugSnapshot> {
   const { info, manager, server } = inspected;
   const { rss, heapUsed } = process.memoryUsage();
-  const store = await manager.store.inspect();
+  const [store, descriptors] = await Promise.all([manager.store.inspect(), readdir('/dev/fd')]);
   const connections = server.connections.map((connection) => describeConnection(connection, server));
   return {
     daemon: {
@@ -50,6 +51,8 @@ export async function takeSnapshot(inspected: Inspected, delay: LoopDelay): Prom
       uptimeMs: Date.now() - info.startedAtMs,
       rssBytes: rss,
       heapUsedBytes: heapUsed,
+      descriptors: descriptors.length,
+      activeResources: countByKind(process.getActiveResourcesInfo()),
       eventLoopDelayMs: delay.take(),
     },
     connections,
@@ -97,9 +100,17 @@ function describeConnection(connection: Connection, { subscriptions }: Inspected
     openedAtMs: connection.openedAtMs,
     pendingRequests: connection.pendingRequests,
     queuedBytes: connection.queuedBytes,
+    stalledSinceMs: connection.stalledSinceMs,
+    isReadFrom: connection.canTakeMore,
     droppedMessages: connection.droppedMessages,
     watches: subscriptions.threadsOf(connection),
   };
+}
+
+function countByKind(kinds: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const kind of kinds) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
 }
 
 const queuedIn = (writers: JsonValue | undefined): number =>

@@ -81,8 +81,15 @@ export interface DebugConnection {
   readonly client: { readonly name: string; readonly version: string } | null;
   /** Unix ms. */
   readonly openedAtMs: number;
+  /** Requests taken and not answered. */
   readonly pendingRequests: number;
+  /** On their way to the client, in the daemon. */
   readonly queuedBytes: number;
+  /** Since when nothing of that has left, Unix ms; null while nothing is on its way. */
+  readonly stalledSinceMs: number | null;
+  /** False while nothing is read from the client, because of what it has asked for and has not read. */
+  readonly isReadFrom: boolean;
+  /** News that it could not follow, since it is connected. */
   readonly droppedMessages: number;
   readonly watches: readonly string[];
 }
@@ -92,6 +99,10 @@ export interface DebugSnapshot {
     readonly uptimeMs: number;
     readonly rssBytes: number;
     readonly heapUsedBytes: number;
+    /** Files and sockets that the process has open. */
+    readonly descriptors: number;
+    /** What keeps the event loop waiting, how many of each kind: sockets, timers ... by the names that Node has for them. */
+    readonly activeResources: Readonly<Record<string, number>>;
     /** How late the event loop was since the last snapshot, ms: 99th percentile and most. */
     readonly eventLoopDelayMs: { readonly p99: number; readonly max: number };
   };

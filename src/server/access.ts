@@ -14,7 +14,7 @@ export interface AccessRules {
 
 /** Why a request is not let in: an HTTP status and the text that clients of the peer know. */
 export interface Refusal {
-  readonly status: 400 | 401 | 403;
+  readonly status: 400 | 401 | 403 | 503;
   readonly text: string;
 }
 

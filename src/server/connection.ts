@@ -10,6 +10,7 @@ import {
   type RequestId,
 } from '../protocol/envelope.ts';
 import { OutboundQueue, type OutboundSink } from './outbound-queue.ts';
+import { WorkLane } from './work-lane.ts';
 
 /** Who a client said it is. */
 export interface ClientIdentity {
@@ -36,23 +37,37 @@ export interface Broadcast {
   readonly delta?: { readonly key: string; readonly delta: string; readonly render: (delta: string) => string };
 }
 
-/** One client's connection: who it is, and what is on its way to it. */
+/** A request of a client, to be answered or refused once; what comes after that is passed over. */
+export interface TakenRequest {
+  readonly isAnswered: boolean;
+  /** @throws if the answer is more than a text can hold; it is not given then */
+  answer(result: unknown): void;
+  refuse(error: ErrorBody): void;
+}
+
+/** What requests may take that are worked at, in characters: beyond it nothing more is read from their client. */
+const MAX_TAKEN_CHARACTERS = 16 * 1024 * 1024;
+
+/** One client's connection: who it is, what is worked at for it, and what is on its way to it. */
 export class Connection {
   readonly id = `conn_${nanoid(10)}`;
   /** How it came: `ws 127.0.0.1:1234`, `unix`. */
   readonly transport: string;
   readonly openedAtMs: number;
   readonly #outbound: OutboundQueue;
+  readonly #histories = new WorkLane(() => !this.#outbound.isFull);
   readonly #now: () => number;
   #phase: ConnectionPhase = { phase: 'new' };
   #pendingRequests = 0;
+  #takenCharacters = 0;
   #isClosed = false;
 
   constructor(sink: OutboundSink, transport: string, now: () => number) {
     this.transport = transport;
     this.#now = now;
     this.openedAtMs = now();
-    this.#outbound = new OutboundQueue(sink, (threadId, dropped) => this.#missed(threadId, dropped));
+    const resync = (threadId: string | null, dropped: number): string => this.#missed(threadId, dropped);
+    this.#outbound = new OutboundQueue({ sink, resync, now, onLeft: () => this.#histories.proceed() });
   }
 
   get phase(): ConnectionPhase {
@@ -64,9 +79,14 @@ export class Connection {
     return this.#outbound.bytes;
   }
 
-  /** False while the client does not read what it has asked for. */
+  /** Since when nothing that is on its way to the client has left, Unix ms; null while nothing is. */
+  get stalledSinceMs(): number | null {
+    return this.#outbound.stalledSinceMs;
+  }
+
+  /** False while the client does not read what it has asked for, or has asked for as much as may be worked at. */
   get canTakeMore(): boolean {
-    return !this.#outbound.isFull;
+    return !this.#outbound.isFull && this.#takenCharacters < MAX_TAKEN_CHARACTERS;
   }
 
   get droppedMessages(): number {
@@ -82,20 +102,37 @@ export class Connection {
     this.#phase = { phase: 'initialized', client };
   }
 
-  beginRequest(): void {
+  /** Takes a request. @param characters what it costs until it is answered */
+  take(id: RequestId, characters: number): TakenRequest {
     this.#pendingRequests += 1;
+    this.#takenCharacters += characters;
+    let isAnswered = false;
+    const send = (text: string): void => {
+      isAnswered = true;
+      this.#pendingRequests -= 1;
+      this.#takenCharacters -= characters;
+      this.#outbound.push({ kind: 'must', text });
+    };
+    return {
+      get isAnswered() {
+        return isAnswered;
+      },
+      answer: (result) => {
+        if (!isAnswered) send(encodeResult(id, result));
+      },
+      refuse: (error) => {
+        if (!isAnswered) send(encodeError(id, error));
+      },
+    };
   }
 
-  /** @throws if the answer is more than a text can hold; it is not given then */
-  answer(id: RequestId, result: unknown): void {
-    const text = encodeResult(id, result);
-    this.#pendingRequests -= 1;
-    this.#outbound.push({ kind: 'must', text });
-  }
-
-  refuse(id: RequestId, error: ErrorBody): void {
-    this.#pendingRequests -= 1;
-    this.#outbound.push({ kind: 'must', text: encodeError(id, error) });
+  /**
+   * Does work whose answer can hold a history: one after the other, and only while what is on its way to the client
+   * leaves room. So a client makes the daemon hold its bound and one such answer, whatever it asks for without
+   * reading. Not begun for a client that is gone; the promise stays open then.
+   */
+  workAtHistory(work: () => Promise<void>): Promise<void> {
+    return this.#histories.run(work);
   }
 
   /** A request of the server. Never dropped while it is open, whatever the client has opted out of. */
@@ -134,6 +171,7 @@ export class Connection {
   /** The client is gone. */
   close(): void {
     this.#isClosed = true;
+    this.#histories.clear();
     this.#outbound.clear();
   }
 

@@ -1,17 +1,26 @@
 import { messageOf, SkeinError } from '../domain/errors.ts';
 import type { JsonValue } from '../domain/json.ts';
 import { errorBodyOf, RPC_CODES, RpcError } from '../protocol/errors.ts';
-import { parseClientMessage, type RequestId } from '../protocol/envelope.ts';
+import { parseClientMessage } from '../protocol/envelope.ts';
 import { parseParams } from '../protocol/params/serde.ts';
 import { initialize } from '../protocol/params/thread-params.ts';
 import { PROTOCOL_VERSION } from '../protocol/protocol-version.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, TakenRequest } from './connection.ts';
 import { assertAllowed } from './experimental.ts';
 import { METHODS } from './methods.ts';
 import type { Request, ServerIdentity, Services } from './request.ts';
 
 /** Requests of one connection that may be under way at once; more are refused, none is lost without an answer. */
 const MAX_PENDING_REQUESTS = 256;
+
+/** Answered with turns or items: as much as a history holds. */
+const HISTORY_METHODS: ReadonlySet<string> = new Set([
+  'thread/resume',
+  'thread/fork',
+  'thread/read',
+  'thread/turns/list',
+  'thread/items/list',
+]);
 
 /** Names of clients are recorded as originators, and sent along to models by products that read the same threads. */
 const NO_HEADER_VALUE = /[^\t\P{Cc}]|\x7f/u;
@@ -39,36 +48,32 @@ export class Dispatcher {
   dispatch(connection: Connection, frame: string): void {
     const message = parseClientMessage(frame);
     if (message.kind === 'unusable') {
-      connection.beginRequest();
-      connection.refuse(message.id, { code: RPC_CODES.invalidRequest, message: `Invalid request: ${message.problem}` });
+      const code = RPC_CODES.invalidRequest;
+      connection.take(message.id, 0).refuse({ code, message: `Invalid request: ${message.problem}` });
       return;
     }
     if (message.kind === 'response') this.#services.clientRequests.answered(connection, message.id, message);
     // Notifications of clients say nothing that is needed.
     if (message.kind !== 'request') return;
-    connection.beginRequest();
-    void this.#run(connection, message.id, message.method, message.params);
+    void this.#run(connection, connection.take(message.id, frame.length), message.method, message.params);
   }
 
-  async #run(connection: Connection, id: RequestId, method: string, params: JsonValue | undefined): Promise<void> {
-    let isAnswered = false;
-    const answer = (result: object): void => {
-      if (isAnswered) return;
-      // First: an answer that cannot be made is none, and a refusal goes out instead.
-      connection.answer(id, result);
-      isAnswered = true;
-    };
+  async #run(
+    connection: Connection,
+    taken: TakenRequest,
+    method: string,
+    params: JsonValue | undefined,
+  ): Promise<void> {
     try {
       if (connection.pendingRequests > MAX_PENDING_REQUESTS) {
         throw new RpcError(RPC_CODES.overloaded, 'Server overloaded; retry later.');
       }
-      await this.#handle(connection, method, params, answer);
-      if (!isAnswered) throw new Error(`${method} has no answer`);
+      const work = (): Promise<void> => this.#handle(connection, method, params, (result) => taken.answer(result));
+      await (HISTORY_METHODS.has(method) ? connection.workAtHistory(work) : work());
+      if (!taken.isAnswered) throw new Error(`${method} has no answer`);
     } catch (error) {
       this.#report(method, error);
-      if (isAnswered) return;
-      isAnswered = true;
-      connection.refuse(id, errorBodyOf(error));
+      taken.refuse(errorBodyOf(error));
     }
   }
 

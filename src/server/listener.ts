@@ -4,21 +4,12 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { errnoOf, internal } from '../domain/errors.ts';
-import { refusalOf, type AccessRules } from './access.ts';
+import { refusalOf, type AccessRules, type Refusal } from './access.ts';
 import type { ListenAddress } from './addresses.ts';
+import { ClientSocket, type Peer } from './client-socket.ts';
+import type { InboundBudget } from './inbound-budget.ts';
 import type { OutboundSink } from './outbound-queue.ts';
 import { listenOnSocketFile } from './socket-file.ts';
-
-/** What comes in over one connection, and how it is ended. */
-export interface Peer {
-  /** A text frame. */
-  onText: (text: string) => void;
-  /** False while so much is on its way to the client that nothing more is taken from it. */
-  canTakeMore: () => boolean;
-  /** Resolves when everything for the client has been given to its socket. */
-  whenSent: () => Promise<void>;
-  onClose: () => void;
-}
 
 /** Called for each client that was let in; returns what takes its frames. */
 export type OnConnect = (sink: OutboundSink, transport: string) => Peer;
@@ -29,8 +20,16 @@ export interface ListenerOptions {
   readonly onConnect: OnConnect;
   /** False while the daemon is not ready to serve. */
   readonly isReady: () => boolean;
-  /** A refused client, for the log. */
+  /** Why nobody more is let in now; undefined while there is room. */
+  readonly whyFull: () => string | undefined;
+  /** Shared by all listeners of a daemon. */
+  readonly inbound: InboundBudget<ClientSocket>;
+  /** How long a client may take to introduce itself, ms. */
+  readonly initializeTimeoutMs: number;
+  /** A client that was not let in, for the log. */
   readonly onRefused: (reason: string) => void;
+  /** A client that was let go, for the log. */
+  readonly onDismissed: (reason: string) => void;
   /** The system could not give a client its connection; others can still come. */
   readonly onProblem: (message: string, error: unknown) => void;
   /** The file of the Unix socket has gone: nobody can come in here any more, those that have stay. Told once. */
@@ -54,8 +53,8 @@ const PING_INTERVAL_MS = 20_000;
 /** A socket file that somebody has removed is missed for this long at most (F27), ms. */
 const SOCKET_CHECK_INTERVAL_MS = 2_500;
 
-/** More sockets than this on one listener are a defect of a client. */
-const MAX_CONNECTIONS = 2_048;
+/** Sockets of one listener, those included that only knock. More are a defect of a client. */
+const MAX_SOCKETS = 2_048;
 
 /** How long clients may take to read what is on its way to them when the listener closes. */
 const CLOSE_TIMEOUT_MS = 3_000;
@@ -63,16 +62,12 @@ const CLOSE_TIMEOUT_MS = 3_000;
 /** The daemon goes down; clients may come back. */
 export const CLOSE_GOING_AWAY = 1001;
 
-/** The client has not answered pings. It may come back. */
-export const CLOSE_SILENT = 4408;
-
 /** One address that clients connect to: WebSocket on any path, and the two health paths over plain HTTP. */
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #http: Server;
   readonly #websockets: WebSocketServer;
-  readonly #peers = new Map<WebSocket, Peer>();
-  readonly #alive = new WeakSet<WebSocket>();
+  readonly #clients = new Set<ClientSocket>();
   #heartbeat: NodeJS.Timeout | undefined;
   #socketCheck: NodeJS.Timeout | undefined;
   #address: ListenAddress;
@@ -87,8 +82,10 @@ export class Listener {
       connectionsCheckingInterval: handshakeTimeoutMs / HANDSHAKE_CHECKS,
       // Whether a Host is needed is decided in one place.
       requireHostHeader: false,
+      // A small message does not wait until the one before it has been acknowledged.
+      noDelay: true,
     });
-    this.#http.maxConnections = MAX_CONNECTIONS;
+    this.#http.maxConnections = MAX_SOCKETS;
     this.#websockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
     this.#http.on('request', (request, response) => this.#plainRequest(request, response));
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
@@ -111,7 +108,7 @@ export class Listener {
     clearInterval(this.#heartbeat);
     clearInterval(this.#socketCheck);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
-    const ends = [...this.#peers].map(([websocket, peer]) => endPeer(websocket, peer, code, reason));
+    const ends = [...this.#clients].map((client) => client.end(code, reason));
     await new Promise<void>((resolve) => {
       const timeout = setTimeout(resolve, CLOSE_TIMEOUT_MS);
       void Promise.all(ends).then(() => {
@@ -142,7 +139,7 @@ export class Listener {
     }
     // A connection that cannot be accepted, for want of descriptors mostly, is no reason to end.
     this.#http.on('error', (error) => this.#options.onProblem('a connection could not be accepted', error));
-    this.#heartbeat = setInterval(() => this.#ping(), PING_INTERVAL_MS).unref();
+    this.#heartbeat = setInterval(() => this.#pingAll(), PING_INTERVAL_MS).unref();
   }
 
   #plainRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -159,62 +156,52 @@ export class Listener {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const refusal = this.#refusal(request, 'upgrade');
-    if (refusal !== undefined) {
-      const { status, text } = refusal;
-      const reason = { 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden' }[status];
-      const length = Buffer.byteLength(text);
-      // After an upgrade request nobody else looks after the socket: neither its errors nor its end.
-      socket.on('error', () => socket.destroy());
-      socket.end(
-        `HTTP/1.1 ${status} ${reason}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: ${length}\r\n\r\n${text}`,
-        () => socket.destroy(),
-      );
+    const refusal = this.#refusal(request, 'upgrade') ?? this.#refusalForWantOfRoom(request);
+    if (refusal === undefined) {
+      this.#websockets.handleUpgrade(request, socket, head, (websocket) => this.#connected(websocket, request));
       return;
     }
-    this.#websockets.handleUpgrade(request, socket, head, (websocket) => this.#connected(websocket, request));
+    const { status, text } = refusal;
+    const reason = STATUS_TEXTS[status];
+    const length = Buffer.byteLength(text);
+    // After an upgrade request nobody else looks after the socket: neither its errors nor its end.
+    socket.on('error', () => socket.destroy());
+    socket.end(
+      `HTTP/1.1 ${status} ${reason}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: ${length}\r\n\r\n${text}`,
+      () => socket.destroy(),
+    );
   }
 
-  #connected(websocket: WebSocket, request: IncomingMessage): void {
-    const { address } = this.#options;
-    const transport =
-      address.kind === 'unix' ? 'unix' : `ws ${request.socket.remoteAddress}:${request.socket.remotePort}`;
-    const sink: OutboundSink = {
-      get bufferedAmount() {
-        return websocket.bufferedAmount;
-      },
-      send: (text, done) => {
-        websocket.send(text, () => {
-          done();
-          if (websocket.isPaused && peer.canTakeMore()) websocket.resume();
-        });
-      },
-    };
-    const peer = this.#options.onConnect(sink, transport);
-    this.#peers.set(websocket, peer);
-    this.#alive.add(websocket);
-    websocket.on('pong', () => this.#alive.add(websocket));
-    websocket.on('message', (data: Buffer, isBinary: boolean) => {
-      this.#alive.add(websocket);
-      // Binary frames are no messages, whatever they hold.
-      if (!isBinary) peer.onText(data.toString('utf8'));
-      // A client that asks and does not read the answers waits for itself (D11).
-      if (!peer.canTakeMore()) websocket.pause();
+  #connected(websocket: WebSocket, { socket }: IncomingMessage): void {
+    const { address, onConnect, onDismissed, inbound, initializeTimeoutMs } = this.#options;
+    const transport = address.kind === 'unix' ? 'unix' : `ws ${socket.remoteAddress}:${socket.remotePort}`;
+    const client = new ClientSocket({
+      websocket,
+      socket,
+      inbound,
+      initializeTimeoutMs,
+      connect: (sink) => onConnect(sink, transport),
+      onDismissed: (reason) => onDismissed(`${reason}, from ${transport}`),
+      onGone: () => this.#clients.delete(client),
     });
-    // A protocol error ends the connection; 'close' follows.
-    websocket.on('error', () => {});
-    websocket.on('close', () => {
-      this.#peers.delete(websocket);
-      peer.onClose();
-    });
+    this.#clients.add(client);
   }
 
-  #refusal(request: IncomingMessage, asks: 'upgrade' | 'health'): ReturnType<typeof refusalOf> {
-    const { access, address, onRefused } = this.#options;
-    const refusal = refusalOf(request, access, asks, address.kind === 'unix');
+  #refusal(request: IncomingMessage, asks: 'upgrade' | 'health'): Refusal | undefined {
+    const { access, address } = this.#options;
+    return this.#noted(request, refusalOf(request, access, asks, address.kind === 'unix'));
+  }
+
+  #refusalForWantOfRoom(request: IncomingMessage): Refusal | undefined {
+    const text = this.#options.whyFull();
+    return text === undefined ? undefined : this.#noted(request, { status: 503, text });
+  }
+
+  #noted(request: IncomingMessage, refusal: Refusal | undefined): Refusal | undefined {
     if (refusal !== undefined) {
-      onRefused(
-        `${refusal.status} ${refusal.text || 'origin is not allowed'} from ${request.socket.remoteAddress ?? 'unix'}`,
+      const { status, text } = refusal;
+      this.#options.onRefused(
+        `${status} ${text || 'origin is not allowed'} from ${request.socket.remoteAddress ?? 'unix'}`,
       );
     }
     return refusal;
@@ -230,30 +217,12 @@ export class Listener {
     });
   }
 
-  #ping(): void {
-    for (const websocket of this.#websockets.clients) {
-      // A client that reads nothing now is slow, not gone: what it may cost is bounded. Of one that is not read from
-      // no pong can come. Should its machine be gone, the system notices that what is on its way does not arrive.
-      if (websocket.isPaused || websocket.bufferedAmount > 0) this.#alive.add(websocket);
-      else if (this.#alive.delete(websocket)) websocket.ping();
-      else {
-        // Should it still be there, it learns why.
-        websocket.close(CLOSE_SILENT, 'no answer to pings');
-        websocket.terminate();
-      }
-    }
+  #pingAll(): void {
+    for (const client of this.#clients) client.ping();
   }
 }
 
-/** Closes a connection in good order: what is on its way first, then the closing handshake. */
-async function endPeer(websocket: WebSocket, peer: Peer, code: number, reason: string): Promise<void> {
-  const closed = new Promise<void>((resolve) => websocket.once('close', () => resolve()));
-  await peer.whenSent();
-  // A client that was not read from for a while must be, to see its end of the handshake.
-  if (websocket.isPaused) websocket.resume();
-  websocket.close(code, reason);
-  await closed;
-}
+const STATUS_TEXTS = { 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 503: 'Service Unavailable' };
 
 function respond(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status, { 'content-type': 'text/plain', 'content-length': Buffer.byteLength(text) });

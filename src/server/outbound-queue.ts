@@ -36,6 +36,9 @@ export const DEFAULT_OUTBOUND_LIMITS: OutboundLimits = { inFlightBytes: 1024 * 1
 /** Parts melt together up to this size: a frame that any client takes. */
 const MAX_MERGED_BYTES = 256 * 1024;
 
+/** Parts kept apart at most: many short texts take more than one of their length. */
+const MAX_PARTS = 1_024;
+
 /** Entries already sent that may stand before the others, before the array is cut. */
 const MAX_SENT_ENTRIES = 1_024;
 
@@ -46,11 +49,23 @@ type Entry =
       readonly kind: 'delta';
       readonly key: string;
       readonly render: (delta: string) => string;
-      delta: string;
+      /** In order. */
+      parts: string[];
       bytes: number;
     }
   /** The place of the first message of a thread that was dropped: there the client is told. */
   | { readonly kind: 'notice'; readonly threadId: string | null; readonly bytes: 0 };
+
+export interface OutboundQueueOptions {
+  readonly sink: OutboundSink;
+  /** The message that tells a client that it has missed something. */
+  readonly resync: (threadId: string | null, dropped: number) => string;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Something has left, so that there may be room. */
+  readonly onLeft?: () => void;
+  readonly limits?: OutboundLimits;
+}
 
 /**
  * The messages to one client, in order, bounded in bytes (D11, F8). While the client keeps up, messages pass straight
@@ -61,7 +76,7 @@ type Entry =
 export class OutboundQueue {
   readonly #sink: OutboundSink;
   readonly #limits: OutboundLimits;
-  readonly #resync: (threadId: string | null, dropped: number) => string;
+  readonly #options: OutboundQueueOptions;
   #entries: (Entry | undefined)[] = [];
   /** Entries before this one have been sent: taking them off one by one would move all others each time. */
   #first = 0;
@@ -69,18 +84,15 @@ export class OutboundQueue {
   /** Threads that have lost news and of which the client does not know it yet, with how many. */
   readonly #missed = new Map<string | null, number>();
   #totalDropped = 0;
+  /** When something began to be on its way, or has left. */
+  #movedAtMs = 0;
   #isClosed = false;
   #whenEmpty: (() => void)[] = [];
 
-  /** @param resync the message that tells a client that it has missed something */
-  constructor(
-    sink: OutboundSink,
-    resync: (threadId: string | null, dropped: number) => string,
-    limits: OutboundLimits = DEFAULT_OUTBOUND_LIMITS,
-  ) {
-    this.#sink = sink;
-    this.#resync = resync;
-    this.#limits = limits;
+  constructor(options: OutboundQueueOptions) {
+    this.#options = options;
+    this.#sink = options.sink;
+    this.#limits = options.limits ?? DEFAULT_OUTBOUND_LIMITS;
   }
 
   /** Bytes waiting here and in the socket. */
@@ -88,9 +100,14 @@ export class OutboundQueue {
     return this.#waitingBytes + this.#sink.bufferedAmount;
   }
 
-  /** As much waits as may, answers included: those are never dropped, so nothing more should be asked. */
+  /** As much is on its way as may wait, answers included: those are never dropped, so nothing more should be asked. */
   get isFull(): boolean {
-    return this.#waitingBytes >= this.#limits.queuedBytes;
+    return this.bytes >= this.#limits.queuedBytes;
+  }
+
+  /** Since when nothing of what is on its way has left, Unix ms; null while nothing is. */
+  get stalledSinceMs(): number | null {
+    return this.bytes === 0 ? null : this.#movedAtMs;
   }
 
   /** Messages dropped since the connection began. */
@@ -162,7 +179,7 @@ export class OutboundQueue {
     else if (message.kind === 'news') this.#wait({ kind: 'text', text: message.text, bytes });
     else {
       const { key, delta, render } = message;
-      this.#wait({ kind: 'delta', key, delta, render, bytes });
+      this.#wait({ kind: 'delta', key, parts: [delta], render, bytes });
     }
   }
 
@@ -179,14 +196,20 @@ export class OutboundQueue {
     // As it will stand in JSON, without its quotation marks.
     const grown = Buffer.byteLength(JSON.stringify(message.delta)) - 2;
     if (last.bytes + grown > MAX_MERGED_BYTES || this.#waitingBytes + grown > this.#limits.queuedBytes) return false;
-    last.delta += message.delta;
+    last.parts.push(message.delta);
+    if (last.parts.length === MAX_PARTS) last.parts = [last.parts.join('')];
     last.bytes += grown;
     this.#waitingBytes += grown;
     return true;
   }
 
   #send(text: string): void {
-    this.#sink.send(text, () => this.#drain());
+    if (this.#sink.bufferedAmount === 0) this.#movedAtMs = this.#options.now();
+    this.#sink.send(text, () => {
+      this.#movedAtMs = this.#options.now();
+      this.#drain();
+      this.#options.onLeft?.();
+    });
   }
 
   #drain(): void {
@@ -194,7 +217,7 @@ export class OutboundQueue {
       const next = this.#next();
       if (next === undefined) continue;
       if (next.kind === 'notice') this.#tellMissed(next.threadId);
-      else this.#send(next.kind === 'text' ? next.text : next.render(next.delta));
+      else this.#send(next.kind === 'text' ? next.text : next.render(next.parts.join('')));
     }
     if (this.#isEmpty) this.#emptied();
   }
@@ -214,6 +237,6 @@ export class OutboundQueue {
   #tellMissed(threadId: string | null): void {
     const dropped = this.#missed.get(threadId) ?? 0;
     this.#missed.delete(threadId);
-    this.#send(this.#resync(threadId, dropped));
+    this.#send(this.#options.resync(threadId, dropped));
   }
 }

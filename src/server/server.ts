@@ -6,11 +6,13 @@ import type { ThreadId } from '../domain/ids.ts';
 import type { AccessRules } from './access.ts';
 import { formatListenAddress, type ListenAddress } from './addresses.ts';
 import { ClientRequests } from './client-requests.ts';
+import type { ClientSocket, Peer } from './client-socket.ts';
 import { Connection, type Broadcast } from './connection.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { notificationOf, type NotifiedEvent } from './event-notifications.ts';
 import { IdleUnloader } from './idle-unloader.ts';
-import { CLOSE_GOING_AWAY, Listener, type Peer } from './listener.ts';
+import { InboundBudget } from './inbound-budget.ts';
+import { CLOSE_GOING_AWAY, Listener } from './listener.ts';
 import type { OutboundSink } from './outbound-queue.ts';
 import type { ServerIdentity } from './request.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -26,17 +28,25 @@ export interface ServerOptions {
   readonly identity: ServerIdentity;
   /** How long a thread that nobody watches stays loaded, ms. */
   readonly unloadDelayMs: number;
+  /** Clients that may be connected at once, over all listeners. */
+  readonly maxConnections: number;
+  /** How long a client may take to introduce itself, ms. */
+  readonly initializeTimeoutMs: number;
   readonly log: ServerLog;
   readonly isReady: () => boolean;
   /** Unix ms. */
   readonly now?: () => number;
 }
 
+/** Messages that have not come whole yet, of all clients together. */
+const MAX_PARTIAL_BYTES = 256 * 1024 * 1024;
+
 /** Everything between sockets and the manager: listeners, connections, who watches what, and telling them. */
 export class SkeinServer {
   readonly #options: ServerOptions;
   readonly #now: () => number;
   readonly #connections = new Set<Connection>();
+  readonly #inbound = new InboundBudget<ClientSocket>(MAX_PARTIAL_BYTES);
   readonly #subscriptions: Subscriptions;
   readonly #clientRequests: ClientRequests;
   readonly #unloader: IdleUnloader;
@@ -91,12 +101,16 @@ export class SkeinServer {
 
   /** Listens on one more address. @returns it, with the port that was chosen */
   async listen(address: ListenAddress, access: AccessRules): Promise<ListenAddress> {
-    const { log, isReady } = this.#options;
+    const { log, isReady, initializeTimeoutMs } = this.#options;
     const listener = await Listener.open({
       address,
       access,
       isReady,
+      initializeTimeoutMs,
+      inbound: this.#inbound,
+      whyFull: () => this.#whyFull(),
       onRefused: (reason) => log.info(`refused a connection: ${reason}`),
+      onDismissed: (reason) => log.info(`let go of a client: ${reason}`),
       onProblem: (message, error) => log.problem(message, error),
       onVanished: () => void this.#listenAgain(address, access),
       onConnect: (sink, transport) => this.#connected(sink, transport),
@@ -126,12 +140,19 @@ export class SkeinServer {
     this.#stopHearing();
   }
 
+  #whyFull(): string | undefined {
+    const { maxConnections } = this.#options;
+    if (this.#connections.size < maxConnections) return undefined;
+    return `${maxConnections} clients are connected, as many as may be (limits.connections)`;
+  }
+
   #connected(sink: OutboundSink, transport: string): Peer {
     const connection = new Connection(sink, transport, this.#now);
     this.#connections.add(connection);
     return {
       onText: (text) => this.#dispatcher.dispatch(connection, text),
       canTakeMore: () => connection.canTakeMore,
+      isIntroduced: () => connection.phase.phase === 'initialized',
       whenSent: () => connection.whenSent(),
       onClose: () => {
         this.#connections.delete(connection);

@@ -213,3 +213,28 @@ it('DBG-10 something else in the place of the socket is left alone', async () =>
   await expect(DebugServer.listen(path, {} as Inspected)).rejects.toMatchObject({ code: 'invalidRequest' });
   expect(readFileSync(path, 'utf8')).toBe('precious');
 });
+
+it('DBG-11 of each connection it shows what is on its way, since when, what is unanswered, and whether it is read from', async () => {
+  const daemon = await startDaemon(tempFolder());
+  const client = await daemon.connect();
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'x'.repeat(1_000_000));
+  const debug = await connectDebug(socketOf(daemon.info));
+  const connection = async (): Promise<unknown> => (await debug.call('snapshot')).result.connections[0];
+  const atRest = { queuedBytes: 0, stalledSinceMs: null, droppedMessages: 0, pendingRequests: 0, isReadFrom: true };
+  expect(await connection()).toMatchObject(atRest);
+  const since = Date.now();
+  client.socket.pause();
+  const count = 15;
+  for (let id = 0; id < count; id += 1) {
+    client.send({ id: `long ${id}`, method: 'thread/read', params: { threadId: thread.id, includeTurns: true } });
+  }
+  await eventually(async () => expect(await connection()).toMatchObject({ isReadFrom: false }));
+  const stalled = (await connection()) as Record<string, number>;
+  expect(stalled['queuedBytes']).toBeGreaterThan(16_000_000);
+  expect(stalled['stalledSinceMs']).toBeGreaterThanOrEqual(since);
+  expect(stalled['pendingRequests']).toBeGreaterThan(0);
+  client.socket.resume();
+  await client.frame('the last answer', ({ id }) => id === `long ${count - 1}`);
+  await eventually(async () => expect(await connection()).toMatchObject(atRest));
+});

@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import { connected } from '../support/daemon.ts';
+import { eventually } from '../support/eventually.ts';
 import { GatedStore } from '../support/gated-store.ts';
 import { HandModel, type ModelCall } from '../support/hand-model.ts';
 import { openLocalStore } from '../support/local-store.ts';
@@ -96,6 +98,33 @@ it('NOTE-2 so it is for a history that takes so long to read that the turn has e
     expect([...itemsIn(resumed.thread.turns), ...completedAfter(joiner, resumed)]).toEqual(allCompleted(speaker));
     expect(resumed.thread).toMatchObject({ status: { type: 'idle' }, turns: [{}, { status: 'completed' }] });
   }
+});
+
+it('NOTE-9 two clients of one thread that speak at the same time get the same notifications, in the same order', async () => {
+  const server = await startServer({ store: await openLocalStore(tempFolder()) });
+  const [here, there] = [await server.connect(), await connected(`unix://${server.socket}`)];
+  const { thread } = await here.call('thread/start', {});
+  const threadId: string = thread.id;
+  await here.turn(threadId, 'hello');
+  await there.call('thread/resume', { threadId });
+  await here.call('thread/loaded/list', {});
+  const from = [here, there].map((client) => client.notifications.length);
+  const say = async (client: RpcClient, word: string): Promise<void> => {
+    for (let time = 0; time < 20; time += 1) {
+      await client.call('turn/start', { threadId, input: [{ type: 'text', text: `${word} ${time}` }] });
+    }
+  };
+  await Promise.all([say(here, 'here'), say(there, 'there')]);
+  await eventually(async () => {
+    expect((await here.call('thread/read', { threadId })).thread.status).toEqual({ type: 'idle' });
+  });
+  for (const client of [here, there]) await client.call('thread/loaded/list', {});
+  const [heardHere = [], heardThere] = [here, there].map((client, index) => client.notifications.slice(from[index]));
+  expect(heardThere).toEqual(heardHere);
+  const said = heardHere.filter(
+    ({ method, params }) => method === 'item/completed' && params.item.type === 'userMessage',
+  );
+  expect(said).toHaveLength(40);
 });
 
 const allTurns = (client: RpcClient): readonly string[] =>

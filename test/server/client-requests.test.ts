@@ -388,6 +388,11 @@ it('ASK-15 a client that does not read loses no question, and costs no more than
   watcher.socket.resume();
   await watcher.frame('the last request', ({ id }) => id === last.request.id);
   expect(requestsTo(watcher)).toEqual([open.request, last.request]);
+  // It has lost news, so it asks for the thread as it is now: that comes with what is open.
+  expect(await watcher.notification('warning', (params) => params.threadId === threadId)).toBeDefined();
+  await watcher.call('thread/resume', { threadId, ...RESUME });
+  await settled(watcher);
+  expect(requestsTo(watcher).slice(2)).toEqual([open.request, last.request]);
   watcher.send({ id: open.request.id, result: { decision: 'accept' } });
   expect(await open.reply).toMatchObject({ type: 'answered' });
   await actor.call('turn/interrupt', { threadId, turnId });

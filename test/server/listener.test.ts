@@ -4,10 +4,13 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { Listener, type ListenerOptions, type Peer } from '../../src/server/listener.ts';
+import type { ClientSocket, Peer } from '../../src/server/client-socket.ts';
+import { InboundBudget } from '../../src/server/inbound-budget.ts';
+import { Listener, type ListenerOptions } from '../../src/server/listener.ts';
 import type { OutboundSink } from '../../src/server/outbound-queue.ts';
 import { eventually } from '../support/eventually.ts';
 import { rawConnection, rawRequest, UPGRADE, type RawAddress } from '../support/raw-http.ts';
+import { noDelayOf } from '../support/socket-options.ts';
 import { tempFolder } from '../support/temp-home.ts';
 
 /** A listener with nobody behind it, and what came in. */
@@ -28,7 +31,11 @@ async function open(options: Partial<ListenerOptions> = {}, peer: Partial<Peer> 
     address: { kind: 'ws', host: '127.0.0.1', port: 0 },
     access: { token: null, allowedOrigins: [], allowedHosts: [] },
     isReady: () => true,
+    whyFull: () => undefined,
+    inbound: new InboundBudget(256 * 1024 * 1024),
+    initializeTimeoutMs: 60_000,
     onRefused: () => {},
+    onDismissed: () => {},
     onProblem: () => {},
     onConnect: (sink) => {
       count += 1;
@@ -36,6 +43,7 @@ async function open(options: Partial<ListenerOptions> = {}, peer: Partial<Peer> 
       return {
         onText: (text) => texts.push(text),
         canTakeMore: () => true,
+        isIntroduced: () => true,
         whenSent: () => Promise.resolve(),
         onClose: () => (count -= 1),
         ...peer,
@@ -253,6 +261,79 @@ it('CONN-12 connections that come and break off leave nothing behind', async () 
     await eventually(() => expect(count()).toBe(0));
   }
   await eventually(() => expect(handles()).toBeLessThanOrEqual(before));
+});
+
+it('CONN-15 a client that has not introduced itself in time is let go and told why; one that has stays', async () => {
+  const reasons: string[] = [];
+  let isIntroduced = false;
+  const { port, open: count } = await open(
+    { initializeTimeoutMs: 100, onDismissed: (reason) => reasons.push(reason) },
+    { isIntroduced: () => isIntroduced },
+  );
+  const [silent, raw] = [await client(port), await rawClient(port)];
+  const ended = once(raw.resume(), 'end');
+  expect(await closeOf(silent)).toEqual([1008, 'no initialize in time']);
+  await ended;
+  expect(count()).toBe(0);
+  expect(reasons).toEqual(
+    reasons.map(() => expect.stringMatching(/^no initialize in time, from ws 127\.0\.0\.1:\d+$/)),
+  );
+  isIntroduced = true;
+  const known = await client(port);
+  isIntroduced = false;
+  const unknown = closeOf(await client(port));
+  isIntroduced = true;
+  known.ping();
+  await once(known, 'pong');
+  isIntroduced = false;
+  expect(await unknown).toEqual([1008, 'no initialize in time']);
+});
+
+it('CONN-17 before it has introduced itself a client sends no long message', async () => {
+  let isIntroduced = false;
+  const { port, texts } = await open({}, { isIntroduced: () => isIntroduced });
+  const socket = await client(port);
+  socket.send('x'.repeat(1024 * 1024 - 100));
+  await eventually(() => expect(texts).toHaveLength(1));
+  const closed = closeOf(socket);
+  socket.send('y'.repeat(1024 * 1024 + 1), { fin: false });
+  expect(await closed).toEqual([1009, 'a message of more than 1 MiB before initialize']);
+  isIntroduced = true;
+  const known = await client(port);
+  known.send('z'.repeat(2 * 1024 * 1024));
+  await eventually(() => expect(texts).toHaveLength(2));
+});
+
+it('CONN-18 of messages that do not come whole the longest has to go when they are too much together', async () => {
+  const mib = 1024 * 1024;
+  const inbound = new InboundBudget<ClientSocket>(8 * mib);
+  const [tcp, unix] = [
+    await open({ inbound }),
+    await open({ inbound, address: { kind: 'unix', path: join(tempFolder(), 'a.sock') } }),
+  ];
+  const path = unix.listener.address.kind === 'unix' ? unix.listener.address.path : '';
+  const [long, other, late] = [await client(tcp.port), await client(tcp.port), new WebSocket(`ws+unix://${path}:/`)];
+  await once(late, 'open');
+  const part = (socket: WebSocket, size: number): void => socket.send('x'.repeat(size), { fin: false });
+  const closed = closeOf(long);
+  part(long, 4 * mib);
+  part(other, 3 * mib);
+  part(late, 2 * mib);
+  expect(await closed).toEqual([1013, 'too much is being sent to the daemon']);
+  expect(tcp.open()).toBe(1);
+  for (const socket of [other, late]) socket.send('the end');
+  await eventually(() => expect([tcp, unix].map(({ texts }) => texts[0]?.length)).toEqual([3 * mib + 7, 2 * mib + 7]));
+  // What has come whole counts no more.
+  for (let time = 0; time < 3; time += 1) other.send('y'.repeat(5 * mib));
+  await eventually(() => expect(tcp.texts).toHaveLength(4));
+  late.close();
+  await once(late, 'close');
+});
+
+it('CONN-19 a small message does not wait for the acknowledgement of the one before it', async () => {
+  const { port } = await open();
+  await Promise.all([client(port), client(port)]);
+  expect(noDelayOf(port)).toEqual([true, true]);
 });
 
 /** What a killed process leaves: a socket that nobody answers on. */

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { array, assert, constant, constantFrom, nat, oneof, property, record } from 'fast-check';
 import { expect, it } from 'vitest';
 import { OutboundQueue, type Outbound, type OutboundSink } from '../../src/server/outbound-queue.ts';
@@ -46,7 +48,7 @@ const notice = (threadId: string | null, dropped: number): string => `missed ${d
 /** A queue whose sink is busy with a first message. */
 function busyQueue(limits = LIMITS): { readonly sink: HandDrivenSink; readonly queue: OutboundQueue } {
   const sink = new HandDrivenSink();
-  const queue = new OutboundQueue(sink, notice, limits);
+  const queue = new OutboundQueue({ sink, resync: notice, now: () => 0, limits });
   queue.push(must('first'));
   return { sink, queue };
 }
@@ -165,7 +167,7 @@ it('OUT-6 what waits never takes more than its bound, and of each thread a clien
 
 it('OUT-7 whoever waits for the end of a queue is told when the socket has all of it, or the client is gone', async () => {
   const { sink, queue } = busyQueue();
-  await new OutboundQueue(sink, notice).whenEmpty();
+  await new OutboundQueue({ sink, resync: notice, now: () => 0 }).whenEmpty();
   queue.push(news('1'));
   let isEmpty = false;
   const emptied = queue.whenEmpty().then(() => (isEmpty = true));
@@ -200,4 +202,42 @@ it('OUT-8 catching up costs each message once, however many wait and however lon
   sink.leaveAll();
   expect(sink.sent).toHaveLength(1 + count + Math.ceil((count * 'word '.length) / (256 * 1024)));
   expect(rendered).toBe(count * 'word '.length);
+});
+
+it('OUT-11 a message larger than the bound passes if nothing is before it; else an answer waits, news are dropped with notice', () => {
+  const sink = new HandDrivenSink();
+  const queue = new OutboundQueue({ sink, resync: notice, now: () => 0, limits: LIMITS });
+  const [first, second] = ['a', 'b'].map((letter) => letter.repeat(1_000)) as [string, string];
+  queue.push(news(first));
+  expect(sink.sent).toEqual([first]);
+  queue.push(news(second));
+  queue.push(must(second));
+  expect(queue.dropped).toBe(1);
+  sink.leaveAll();
+  expect(sink.sent).toEqual([first, 'missed 1 of t', second]);
+  queue.push(news(second));
+  expect(sink.sent.at(-1)).toBe(second);
+});
+
+it('OUT-13 a growing message costs its length while it waits, in however short parts it grows', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const { sink, queue } = busyQueue({ inFlightBytes: 1, queuedBytes: 1e9 });
+  const heap = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = heap();
+  // Words that are not one another's: the engine keeps equal ones once.
+  for (let index = 100_000; index < 600_000; index += 1) queue.push(delta(`${index}`));
+  const bytes = queue.bytes - sink.bufferedAmount;
+  expect(bytes).toBeGreaterThan(500_000 * 6);
+  expect(heap() - before).toBeLessThan(2 * bytes);
+  sink.leaveAll();
+  expect(
+    sink.sent
+      .slice(1)
+      .map((text) => text.slice('item:'.length))
+      .join(''),
+  ).toBe(Array.from({ length: 500_000 }, (_, index) => index + 100_000).join(''));
 });

@@ -8,9 +8,12 @@ import { SKEIN, connected } from '../support/daemon.ts';
 import { GatedStore } from '../support/gated-store.ts';
 import { HandModel } from '../support/hand-model.ts';
 import { start } from '../support/process.ts';
+import { rawRequest, UPGRADE } from '../support/raw-http.ts';
 import { RpcClient } from '../support/rpc-client.ts';
 import { startServer } from '../support/server.ts';
 import { tempFolder } from '../support/temp-home.ts';
+
+const MIB = 1024 * 1024;
 
 it('NOTE-6 a client is not told what it has opted out of, and nothing before it has introduced itself', async () => {
   const server = await startServer();
@@ -101,6 +104,93 @@ it('OUT-10 of a flood of requests as many are worked at as may be, the others ar
   const refused = answers.filter(({ error }) => error !== undefined);
   expect(refused).toHaveLength(count - 256);
   expect(refused[0].error).toMatchObject({ code: -32_001, message: 'Server overloaded; retry later.' });
+});
+
+it('OUT-12 answers that hold history are made one after the other, and only while there is room', async () => {
+  const server = await startServer();
+  const [client, other] = [await server.connect(), await server.connect()];
+  const [asking] = server.server.connections;
+  const { thread } = await client.call('thread/start', {});
+  const size = MIB;
+  await client.turn(thread.id, 'x'.repeat(size));
+  client.socket.pause();
+  const count = 14;
+  const first = client.frames.length;
+  for (let id = 0; id < count; id += 1) {
+    const method = id % 2 === 0 ? 'thread/read' : 'thread/resume';
+    client.send({ id: `long ${id}`, method, params: { threadId: thread.id, includeTurns: true } });
+  }
+  await eventually(() => expect(asking?.pendingRequests).toBeGreaterThan(1));
+  let most = 0;
+  for (let time = 0; time < 100; time += 1) {
+    await other.call('thread/loaded/list', {});
+    most = Math.max(most, asking?.queuedBytes ?? 0);
+  }
+  // The question and its echo are in each answer.
+  expect(most).toBeGreaterThan(16 * MIB);
+  expect(most).toBeLessThan(16 * MIB + 2.1 * size);
+  client.socket.resume();
+  await client.frame('the last answer', ({ id }) => id === `long ${count - 1}`);
+  const answers = client.frames.slice(first).filter(({ id, method }) => id !== undefined && method === undefined);
+  expect(answers.map(({ id }) => id)).toEqual(Array.from({ length: count }, (_, id) => `long ${id}`));
+  for (const { result } of answers) expect(result.thread.turns[0].items[0].content[0].text).toHaveLength(size);
+});
+
+it('OUT-15 answers with history that a client has asked for and not got are not made when it is gone', async () => {
+  const store = new GatedStore();
+  const server = await startServer({ store });
+  const [client, leaver] = [await server.connect(), await server.connect()];
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'hello');
+  const reads = vi.spyOn(store, 'listTurns');
+  const held = store.hold();
+  for (let id = 0; id < 100; id += 1) {
+    leaver.send({ id: `long ${id}`, method: 'thread/read', params: { threadId: thread.id, includeTurns: true } });
+  }
+  await eventually(() => expect(server.server.connections[1]?.pendingRequests).toBe(100));
+  await leaver.close();
+  await eventually(() => expect(server.server.connections).toHaveLength(1));
+  held.release();
+  await client.call('thread/read', { threadId: thread.id, includeTurns: true });
+  expect(reads).toHaveBeenCalledTimes(2);
+});
+
+it('CONN-16 as many clients are let in as may be, over all addresses, and one that leaves makes room', async () => {
+  const server = await startServer({ maxConnections: 3 });
+  const clients = [await server.connect(), await server.connect(), await connected(`unix://${server.socket}`)];
+  const reason = '3 clients are connected, as many as may be (limits.connections)';
+  for (const address of [server.port, server.socket]) {
+    expect(await rawRequest(address, 'GET', '/', { host: 'localhost', ...UPGRADE })).toEqual({
+      status: 503,
+      body: reason,
+    });
+    expect((await rawRequest(address, 'GET', '/readyz', { host: 'localhost' })).status).toBe(200);
+  }
+  expect(server.logged).toContain(`refused a connection: 503 ${reason} from 127.0.0.1`);
+  await clients[2]?.close();
+  await eventually(() => expect(server.server.connections).toHaveLength(2));
+  await server.connect();
+});
+
+it('CONN-20 nothing is read from a client while its requests under way take too much', async () => {
+  const store = new GatedStore();
+  const server = await startServer({ store });
+  const [client, other] = [await server.connect(), await server.connect()];
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'hello');
+  const held = store.hold();
+  const count = 5;
+  for (let id = 0; id < count; id += 1) {
+    const params = { threadId: thread.id, whatever: 'x'.repeat(9 * MIB) };
+    client.send({ id: `long ${id}`, method: 'thread/turns/list', params });
+  }
+  const [asking] = server.server.connections;
+  await eventually(() => expect(asking?.canTakeMore).toBe(false));
+  for (let time = 0; time < 200; time += 1) await other.call('thread/loaded/list', {});
+  expect(asking?.pendingRequests).toBe(2);
+  held.release();
+  for (let id = 0; id < count; id += 1) await client.frame('an answer', (frame) => frame.id === `long ${id}`);
+  expect(asking?.pendingRequests).toBe(0);
 });
 
 it('CONN-13 a daemon that runs out of descriptors takes clients again as soon as it has some', async () => {

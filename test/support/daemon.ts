@@ -15,15 +15,27 @@ export interface RunningDaemon extends Running {
   connect(options?: RpcClientOptions): Promise<RpcClient>;
 }
 
+/** How a daemon is run that is not run as users do. */
+export interface DaemonLaunch {
+  /** The command of another build. */
+  readonly main?: string;
+  /** Options of Node. */
+  readonly execArgv?: readonly string[];
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Runs a daemon on a home until the test ends. */
 export async function startDaemon(
   home: string,
   args: readonly string[] = [],
   whenDone: WhenDone = onTestFinished,
+  { main = SKEIN, execArgv = [], env = {} }: DaemonLaunch = {},
 ): Promise<RunningDaemon> {
   // Commands run by a login shell: without a home of somebody's it reads no profile, which may do and take anything.
-  const env = { ...process.env, HOME: home };
-  const running = start(process.execPath, [SKEIN, 'run', '--json', '--home', home, ...args], { env }, whenDone);
+  const environment = { ...process.env, HOME: home, ...env };
+  const command = [...execArgv, main, 'run', '--json', '--home', home, ...args];
+  const running = start(process.execPath, command, { env: environment }, whenDone);
   const [line] = await running.said(/^\{.*\}\n/m);
   const info = JSON.parse(line) as DaemonInfo;
   return {

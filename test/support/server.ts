@@ -20,6 +20,8 @@ export interface ServerSetup {
   readonly store?: ThreadStore;
   readonly organization?: OrganizationStore;
   readonly unloadDelayMs?: number;
+  readonly maxConnections?: number;
+  readonly initializeTimeoutMs?: number;
   readonly access?: Partial<AccessRules>;
   readonly isReady?: () => boolean;
   /** Names besides that of the model, and efforts, that clients may choose. */
@@ -76,6 +78,8 @@ export async function startServer(setup: ServerSetup = {}): Promise<RunningServe
     manager,
     identity: { version: '0.0.0', home: '/tmp', hostName: 'here', installationId: 'one' },
     unloadDelayMs,
+    maxConnections: setup.maxConnections ?? 512,
+    initializeTimeoutMs: setup.initializeTimeoutMs ?? 60_000,
     log: { problem: (message) => logged.push(message), info: (message) => logged.push(message) },
     isReady,
   });

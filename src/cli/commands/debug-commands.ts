@@ -78,19 +78,24 @@ async function withDebug<T>(home: string | undefined, work: (debug: DebugClient)
 
 function describeSnapshot({ daemon, connections, threads, queues, stores }: DebugSnapshot): string {
   const { p99, max } = daemon.eventLoopDelayMs;
-  const rows = connections.map(({ connectionId, client, transport, pendingRequests, queuedBytes, watches }) => [
-    connectionId,
-    client === null ? '(not introduced)' : oneLine(`${client.name} ${client.version}`, 30),
-    transport,
-    String(pendingRequests),
-    String(queuedBytes),
-    String(watches.length),
-  ]);
+  const rows = connections.map((connection) => {
+    const { connectionId, client, transport, pendingRequests, queuedBytes, droppedMessages, watches } = connection;
+    return [
+      connectionId,
+      client === null ? '(not introduced)' : oneLine(`${client.name} ${client.version}`, 30),
+      transport,
+      String(pendingRequests),
+      String(queuedBytes),
+      connection.stalledSinceMs === null ? '' : ago(connection.stalledSinceMs, Date.now()),
+      String(droppedMessages),
+      String(watches.length),
+    ];
+  });
   return [
     `skein ${daemon.version}, pid ${daemon.pid}, up ${Math.round(daemon.uptimeMs / 1_000)} s, rss ${Math.round(daemon.rssBytes / 2 ** 20)} MiB,` +
       ` event loop delay p99 ${p99.toFixed(1)} ms, most ${max.toFixed(1)} ms\n`,
     `queued: ${queues.outboundBytes} bytes to clients, ${queues.storeBytes} bytes to stores\n\n`,
-    table(['CONNECTION', 'CLIENT', 'TRANSPORT', 'PENDING', 'QUEUED', 'WATCHES'], rows),
+    table(['CONNECTION', 'CLIENT', 'TRANSPORT', 'PENDING', 'QUEUED', 'STALLED', 'DROPPED', 'WATCHES'], rows),
     '\n',
     threadTable(threads),
     '\n',
