@@ -84,6 +84,7 @@ export class ClientSocket {
       inbound.release(this);
       // Binary frames are no messages, whatever they hold.
       if (!isBinary) this.#peer.onText(data.toString('utf8'));
+      if (this.#peer.isIntroduced()) clearTimeout(this.#introduction);
       // A client that asks and does not read the answers waits for itself (D11).
       if (!this.#peer.canTakeMore()) websocket.pause();
     });

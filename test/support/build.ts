@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { printProtocolSchemas } from './protocol-schemas.ts';
 
@@ -16,5 +17,12 @@ export default function build(): () => void {
   });
   // As npm does when it installs a command.
   chmodSync(join(root, 'dist/src/main.js'), 0o755);
-  return printProtocolSchemas();
+  // Commands of users run by a login shell: no test may hang on what somebody's profile does, or leave anything there.
+  const home = mkdtempSync(join(tmpdir(), 'skein-test-home-'));
+  process.env['HOME'] = home;
+  const removeSchemas = printProtocolSchemas();
+  return () => {
+    removeSchemas();
+    rmSync(home, { recursive: true, force: true });
+  };
 }

@@ -1,0 +1,272 @@
+import { RpcRefusal, type Json, type RpcClient } from '../../support/rpc-client.ts';
+import type { Random } from '../random.ts';
+import type { Ledger } from './ledger.ts';
+import type { Entry, Fate, Said, Thread } from './expectation.ts';
+
+/** What an owner can do with a thread of its own, or to get one. */
+export type Habit = 'start' | 'turn' | 'rename' | 'fork' | 'revert' | 'archive' | 'unarchive' | 'remove' | 'leave';
+
+/** What owners do, and how often one thing beside another. */
+const HABITS: Readonly<Record<Habit, number>> = {
+  start: 4,
+  turn: 24,
+  rename: 5,
+  fork: 4,
+  revert: 3,
+  archive: 3,
+  unarchive: 2,
+  remove: 2,
+  leave: 3,
+};
+
+export interface OwnerOptions {
+  readonly name: string;
+  readonly client: RpcClient;
+  readonly random: Random;
+  readonly ledger: Ledger;
+  /** Threads that it goes on with. */
+  readonly ids?: readonly string[];
+  /** Of threads that it starts; default: now the one and now the other. */
+  readonly historyMode?: 'legacy' | 'paginated';
+}
+
+/** A thread of this owner, while one daemon lives. */
+interface Owned {
+  readonly id: string;
+  readonly entry: Entry;
+  isLoaded: boolean;
+  /** The end of the turn that runs, or of the last one. */
+  turnEnd: Promise<void>;
+  /** First words of each turn, by its id. */
+  readonly turns: Map<string, string>;
+}
+
+/**
+ * A client that works on threads of its own, one thing after the other, and writes down what it was told, until its
+ * daemon is gone. Two owners never share a thread: so each knows what must be there.
+ */
+export class Owner {
+  readonly #options: OwnerOptions;
+  readonly #client: RpcClient;
+  readonly #random: Random;
+  readonly #ledger: Ledger;
+  readonly #owned = new Map<string, Owned>();
+  #count = 0;
+
+  constructor(options: OwnerOptions) {
+    this.#options = options;
+    this.#client = options.client;
+    this.#random = options.random;
+    this.#ledger = options.ledger;
+    for (const id of options.ids ?? []) this.#own(id, this.#ledger.entry(id));
+  }
+
+  /** Works until the connection ends. @throws whatever is not the end of the connection */
+  async work(): Promise<void> {
+    try {
+      for (;;) await this.#act();
+    } catch (error) {
+      if (!isLostConnection(error)) throw error;
+    }
+  }
+
+  async #act(): Promise<void> {
+    const habit = this.#owned.size === 0 ? 'start' : this.#random.weighted(HABITS);
+    if (habit === 'start') await this.start();
+    else if (habit !== 'revert' || this.#ledger.isRevertible)
+      await this.perform(habit, this.#random.pick([...this.#owned.keys()]));
+  }
+
+  /** Starts a thread and says its first words: before them nothing of it need be stored. @returns its id */
+  async start(): Promise<string> {
+    const { historyMode = this.#random.pick(['legacy', 'paginated']) } = this.#options;
+    const { thread } = await this.#client.call('thread/start', { historyMode });
+    const owned = this.#own(thread.id, this.#ledger.entry(thread.id));
+    owned.isLoaded = true;
+    await this.#turn(owned);
+    return owned.id;
+  }
+
+  /** Does something with one of its threads, if that is still there; loads it, and takes it out of the archive, as need be. */
+  async perform(habit: Exclude<Habit, 'start'>, threadId: string): Promise<void> {
+    const owned = this.#owned.get(threadId);
+    if (owned === undefined || !(await this.#load(owned))) return;
+    switch (habit) {
+      case 'turn':
+        return this.#turn(owned);
+      case 'rename':
+        return this.#rename(owned);
+      case 'fork':
+        return this.#fork(owned);
+      case 'revert':
+        return this.#revert(owned);
+      case 'archive':
+        return this.#archive(owned);
+      case 'unarchive':
+        return;
+      case 'remove':
+        return this.#remove(owned);
+      case 'leave':
+        return this.#leave(owned);
+    }
+  }
+
+  /** Loads a thread as need be. @returns false if it is not there any more */
+  async #load(owned: Owned): Promise<boolean> {
+    const { certain } = owned.entry;
+    if (certain === null) {
+      this.#owned.delete(owned.id);
+      return false;
+    }
+    if (certain.isArchived) {
+      const back = await this.#ask(owned, { ...certain, isArchived: false }, 'unarchived', 'thread/unarchive');
+      if (back === undefined) return false;
+    }
+    if (!owned.isLoaded) {
+      if ((await this.#tell(owned, 'thread/resume', { excludeTurns: true })) === undefined) return false;
+      owned.isLoaded = true;
+    }
+    return true;
+  }
+
+  async #turn(owned: Owned): Promise<void> {
+    const text = this.#words();
+    const before = owned.entry.certain;
+    const next = withWords(before, text);
+    const from = this.#client.frames.length;
+    const answer = await this.#ask(owned, next, 'words', 'turn/start', { input: asInput(text) });
+    if (answer === undefined) return;
+    const { id } = answer.turn;
+    if (!owned.turns.has(id)) owned.turns.set(id, text);
+    const texts = [text];
+    if (this.#random.chance(0.2)) {
+      const more = this.#words();
+      const params = { input: asInput(more), expectedTurnId: id };
+      const steered = await this.#ask(owned, withWords(owned.entry.certain, more), 'steers', 'turn/steer', params);
+      if (steered !== undefined) texts.push(more);
+    }
+    owned.turnEnd = this.#answered(owned, id, texts, from);
+    // Who does not wait learns of a lost connection by the next thing it does.
+    owned.turnEnd.catch(() => {});
+    if (this.#random.chance(0.85)) await owned.turnEnd;
+  }
+
+  /** Waits for the end of a turn, and notes that its words have their answer. */
+  async #answered(owned: Owned, turnId: string, texts: readonly string[], from: number): Promise<void> {
+    const ended = await this.#client.notification('turn/completed', ({ turn }) => turn.id === turnId, from);
+    const { certain } = owned.entry;
+    if (ended.params.turn.status !== 'completed' || certain === null) return;
+    const said = certain.said.map((one) => (texts.includes(one.text) ? { ...one, isAnswered: true } : one));
+    owned.entry.certain = { ...certain, said };
+    this.#ledger.count('turns');
+  }
+
+  async #rename(owned: Owned): Promise<void> {
+    const name = `name ${this.#next()}`;
+    await this.#ask(owned, { ...threadOf(owned), name }, 'names', 'thread/name/set', { name });
+  }
+
+  async #fork(owned: Owned): Promise<void> {
+    await owned.turnEnd;
+    const answer = await this.#tell(owned, 'thread/fork', { excludeTurns: true });
+    if (answer === undefined) return;
+    const entry = this.#ledger.entry(answer.thread.id);
+    entry.certain = { ...threadOf(owned), name: answer.thread.name ?? null };
+    const fork = this.#own(answer.thread.id, entry);
+    fork.isLoaded = true;
+    for (const [turnId, text] of owned.turns) fork.turns.set(turnId, text);
+    this.#ledger.count('forks');
+  }
+
+  /** Takes the thread back to before a turn of this daemon's life. */
+  async #revert(owned: Owned): Promise<void> {
+    await owned.turnEnd;
+    const thread = threadOf(owned);
+    const turns = [...owned.turns].filter(([, text]) => thread.said.some((said) => said.text === text));
+    if (turns.length === 0) return;
+    const [beforeTurnId, first] = this.#random.pick(turns);
+    const said = thread.said.slice(
+      0,
+      thread.said.findIndex(({ text }) => text === first),
+    );
+    owned.entry.isReverted = true;
+    await this.#ask(owned, { ...thread, said }, 'reverts', 'thread/revert', { beforeTurnId });
+  }
+
+  async #archive(owned: Owned): Promise<void> {
+    const answer = await this.#ask(owned, { ...threadOf(owned), isArchived: true }, 'archives', 'thread/archive');
+    if (answer !== undefined) owned.isLoaded = false;
+  }
+
+  async #remove(owned: Owned): Promise<void> {
+    await this.#ask(owned, null, 'deletions', 'thread/delete');
+    // A thread that others continue is refused, after it was unloaded.
+    owned.isLoaded = false;
+  }
+
+  async #leave(owned: Owned): Promise<void> {
+    await this.#tell(owned, 'thread/unsubscribe');
+    // It may be unloaded now, or not yet.
+    owned.isLoaded = false;
+  }
+
+  /** Asks for a change. While it is under way the thread may be either. @returns undefined if it was refused */
+  async #ask(owned: Owned, next: Fate, kind: string, method: string, params: object = {}): Promise<Json> {
+    owned.entry.pending = next;
+    const answer = await this.#tell(owned, method, params);
+    if (answer !== undefined) {
+      owned.entry.certain = next;
+      this.#ledger.count(kind);
+    }
+    owned.entry.pending = undefined;
+    return answer;
+  }
+
+  async #tell(owned: Owned, method: string, params: object = {}): Promise<Json> {
+    const { trail } = owned.entry;
+    try {
+      trail.push(method);
+      const answer = await this.#client.call(method, { threadId: owned.id, ...params });
+      trail.push('done');
+      return answer;
+    } catch (error) {
+      if (!(error instanceof RpcRefusal)) throw error;
+      trail.push(error.message);
+      this.#ledger.refuse(method, error.body.message, owned.entry);
+      return undefined;
+    }
+  }
+
+  #own(id: string, entry: Entry): Owned {
+    const owned = { id, entry, isLoaded: false, turnEnd: Promise.resolve(), turns: new Map<string, string>() };
+    this.#owned.set(id, owned);
+    return owned;
+  }
+
+  /** Words that nobody says twice; now and then so many that their answer takes a while. */
+  #words(): string {
+    const length = this.#random.chance(0.2) ? this.#random.below(3_000) : this.#random.below(10);
+    return [`${this.#options.name} says ${this.#next()}`, ...Array.from({ length }, () => 'and')].join(' ');
+  }
+
+  #next(): string {
+    this.#count += 1;
+    return `${this.#ledger.round}.${this.#options.name}.${this.#count}`;
+  }
+}
+
+/** The daemon is gone, and with it whatever was asked. */
+export const isLostConnection = (error: unknown): boolean =>
+  /connection ended|not open|ECONNRESET|CONNECTING/.test(String(error));
+
+const asInput = (text: string): Json => [{ type: 'text', text, text_elements: [] }];
+
+function threadOf({ id, entry }: Owned): Thread {
+  if (entry.certain === null) throw new Error(`${id} is not there`);
+  return entry.certain;
+}
+
+function withWords(fate: Fate, text: string): Thread {
+  const said: Said = { text, isAnswered: false };
+  return fate === null ? { said: [said], name: null, isArchived: false } : { ...fate, said: [...fate.said, said] };
+}

@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs';
+import { RpcRefusal, type Json, type RpcClient } from '../../support/rpc-client.ts';
+import { difference, factsIn, foundIn, type Entry, type Found } from './expectation.ts';
+import type { Ledger } from './ledger.ts';
+import { rolloutsOf } from './rollouts.ts';
+
+/** What a look at a home after a crash has brought. */
+export interface Findings {
+  /** Facts that had been acknowledged, and how many of them are there. */
+  readonly expected: number;
+  readonly found: number;
+  /** Changes that were asked for and not answered: how many are there, and how many are not. */
+  readonly done: number;
+  readonly undone: number;
+  readonly defects: readonly string[];
+}
+
+/** Holds everything that was acknowledged against what a daemon shows, and goes on from what it shows. */
+export async function verify(client: RpcClient, ledger: Ledger): Promise<Findings> {
+  const places = await listedThreads(client);
+  const defects: string[] = [];
+  let [expected, found, done, undone] = [0, 0, 0, 0];
+  for (const [id, entry] of ledger.entries) {
+    const facts = factsIn(entry.certain);
+    expected += facts;
+    const seen = await look(client, id, places.get(id) ?? [], entry.certain?.isArchived === true);
+    const wrong = typeof seen === 'string' ? seen : judge(entry, seen);
+    if (wrong === null) found += facts;
+    else defects.push(`round ${ledger.round}: ${id} ${wrong}; ${entry.trail.slice(-12).join(', ')}`);
+    entry.trail.push(`round ${ledger.round}`);
+    if (typeof seen === 'string') continue;
+    if (entry.pending !== undefined) {
+      if (difference(entry.pending, seen) === null) done += 1;
+      else undone += 1;
+    }
+    if (seen === null) ledger.entries.delete(id);
+    else ledger.entries.set(id, { ...entry, certain: seen, pending: undefined });
+  }
+  return { expected, found, done, undone, defects };
+}
+
+/** Null: it is as it was left, or as it was asked to be. */
+function judge({ certain, pending }: Entry, seen: Found | null): string | null {
+  const wrong = difference(certain, seen);
+  if (wrong === null || pending === undefined) return wrong;
+  const alsoWrong = difference(pending, seen);
+  return alsoWrong === null ? null : `${wrong}; as asked it would be another: ${alsoWrong}`;
+}
+
+/** Threads of the lists, with what each list says about them. */
+async function listedThreads(client: RpcClient): Promise<ReadonlyMap<string, readonly boolean[]>> {
+  const places = new Map<string, boolean[]>();
+  for (const archived of [false, true]) {
+    let cursor: string | null = null;
+    do {
+      const page: Json = await client.call('thread/list', { archived, cursor, limit: 100 });
+      for (const { id } of page.data) places.set(id, [...(places.get(id) ?? []), archived]);
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+  return places;
+}
+
+/**
+ * @param wasArchived what to believe of a thread that says nothing any more, and so has nothing to be listed by
+ * @returns the thread, null if there is none, or what is wrong with it
+ */
+async function look(
+  client: RpcClient,
+  id: string,
+  places: readonly boolean[],
+  wasArchived: boolean,
+): Promise<Found | null | string> {
+  const [isArchived, ...more] = places;
+  if (more.length > 0) return `is listed ${places.length} times`;
+  try {
+    const { thread } = await client.call('thread/read', { threadId: id, includeTurns: true });
+    const found = foundIn(thread, isArchived ?? wasArchived);
+    return isArchived === undefined && found.said.length > 0 ? 'can be read, and is in no list' : found;
+  } catch (error) {
+    if (!(error instanceof RpcRefusal)) throw error;
+    if (error.body.data?.kind !== 'notFound') return `cannot be read: ${error.message}`;
+    return isArchived === undefined ? null : `is listed, and not found: ${error.message}`;
+  }
+}
+
+/** Lines of all rollouts that are no JSON. Behind the last line feed nothing is counted: a write may be cut off there. */
+export function brokenLines(home: string): number {
+  let broken = 0;
+  for (const path of rolloutsOf(home)) {
+    for (const line of readFileSync(path, 'utf8').split('\n').slice(0, -1)) if (!isJson(line)) broken += 1;
+  }
+  return broken;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,106 @@
+import { parseArgs } from 'node:util';
+import { SKEIN } from '../support/daemon.ts';
+import { printProtocolSchemas } from '../support/protocol-schemas.ts';
+import { Random } from './random.ts';
+import type { Figures, Scenario } from './scenario.ts';
+import { killUnderLoad } from './scenarios/kill-under-load.ts';
+import { killPoints } from './scenarios/kill-points.ts';
+import { sabotage } from './scenarios/sabotage.ts';
+import { table } from './table.ts';
+
+const SCENARIOS: readonly Scenario[] = [killUnderLoad, killPoints, sabotage];
+
+const HELP = `npm run test:faults -- [OPTIONS]
+
+Injects real faults into real daemons, and says what was acknowledged and what of it was found again.
+Ends with 1 if anything was lost, or any other promise broken.
+
+  --runs N       how often to inject each fault; without it, as often as fits into three minutes
+  --seed S       repeats the choices of a run; what it was stands above the table
+  --only A,B     these scenarios alone
+  --json         an object a line instead of the table
+  --help         this text
+
+Scenarios:
+${SCENARIOS.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}
+`;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      runs: { type: 'string' },
+      seed: { type: 'string' },
+      only: { type: 'string' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help === true) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const runs = wholeNumber('runs', values.runs);
+  const seed = wholeNumber('seed', values.seed) ?? Math.floor(Math.random() * 2 ** 32);
+  const chosen = choose(values.only);
+  process.stderr.write(`seed ${seed}\n`);
+  const rows: [string, Figures][] = [];
+  for (const scenario of chosen) {
+    const figures = await play(scenario, runs, seed);
+    if (values.json === true)
+      process.stdout.write(`${JSON.stringify({ scenario: scenario.name, seed, ...figures })}\n`);
+    rows.push([scenario.name, figures]);
+  }
+  if (values.json !== true) process.stdout.write(table(rows));
+  return rows.every(([, { defects }]) => defects.length === 0) ? 0 : 1;
+}
+
+function choose(only: string | undefined): readonly Scenario[] {
+  if (only === undefined) return SCENARIOS;
+  return only.split(',').map((name) => {
+    const scenario = SCENARIOS.find((one) => one.name === name);
+    if (scenario === undefined) throw new RangeError(`there is no scenario ${name}; --help lists them`);
+    return scenario;
+  });
+}
+
+function wholeNumber(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (!Number.isSafeInteger(number) || number < 0)
+    throw new RangeError(`--${option} takes a whole number, not ${text}`);
+  return number;
+}
+
+/** Each scenario has the same choices from a seed, whichever others run beside it. */
+async function play(scenario: Scenario, runs: number | undefined, seed: number): Promise<Figures> {
+  const cleanUps: (() => void | Promise<void>)[] = [];
+  const isTerminal = process.stderr.isTTY;
+  const progress = (text: string): void => {
+    process.stderr.write(isTerminal ? `\r\x1b[K${scenario.name}: ${text}` : `${scenario.name}: ${text}\n`);
+  };
+  try {
+    const random = new Random(seed);
+    return await scenario.run({
+      runs,
+      random,
+      whenDone: (cleanUp) => void cleanUps.push(cleanUp),
+      progress,
+      main: SKEIN,
+    });
+  } finally {
+    for (const cleanUp of cleanUps.toReversed()) await cleanUp();
+    if (isTerminal) process.stderr.write('\r\x1b[K');
+  }
+}
+
+const removeSchemas = printProtocolSchemas();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(
+    `${error instanceof RangeError || error instanceof TypeError ? error.message : String((error as Error).stack)}\n`,
+  );
+  process.exitCode = 2;
+} finally {
+  removeSchemas();
+}
