@@ -1,33 +1,22 @@
-import { isDeepStrictEqual } from 'node:util';
 import { invalidRequest, notFound, toSkeinError, type SkeinError } from '../domain/errors.ts';
 import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
-import type { HistoryMode } from '../domain/session-meta.ts';
 import type { QueuedSubmission } from '../domain/organization.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
-import { restoredSettings, settingsAppliedItem, settingsNews, type ThreadSettings } from '../domain/thread-settings.ts';
+import type { ThreadSettings } from '../domain/thread-settings.ts';
 import type { ModelClient } from '../engine/model-client.ts';
-import { guardedInit } from '../live/init-guard.ts';
-import { LiveThread } from '../live/live-thread.ts';
 import { MemoryOrganizationStore } from '../store/memory/memory-organization-store.ts';
 import { KeyedMutex } from '../store/mutex.ts';
 import type { OrganizationStore } from '../store/organization-store.ts';
 import type { Durability, ThreadStore } from '../store/thread-store.ts';
 import type { CodexThread } from './codex-thread.ts';
-import { endOfOpenTurn, explainForkFailure, inheritedRecords, planFork, type ForkSnapshot } from './fork.ts';
+import { explainForkFailure, planFork } from './fork.ts';
 import { findTurn } from './find-turn.ts';
 import { Organization } from './organization.ts';
 import type { ManagerEvent, ManagerListener, ThreadEvent } from './thread-events.ts';
-import {
-  describePlanned,
-  overriddenSettings,
-  planHeader,
-  type NewThreadParams,
-  type SettingsOverrides,
-  type ThreadDefaults,
-} from './thread-start.ts';
+import { ThreadOpenings, type ForkThreadParams, type ResumeThreadParams, type StartThread } from './thread-openings.ts';
+import { overriddenSettings, type ThreadDefaults } from './thread-start.ts';
 import { ThreadRegistry } from './thread-registry.ts';
-import type { OpenedThread } from './thread-writer.ts';
 
 export interface ThreadManagerOptions {
   readonly store: ThreadStore;
@@ -45,22 +34,6 @@ export interface ThreadManagerOptions {
   readonly onProblem: (message: string, cause: unknown) => void;
 }
 
-export interface StartThread extends NewThreadParams {
-  readonly historyMode: HistoryMode;
-}
-
-export interface ResumeThreadParams {
-  readonly threadId: ThreadId;
-  /** A rollout to resume; for a loaded thread it must be the one that is loaded. */
-  readonly path?: string;
-  readonly overrides: SettingsOverrides;
-}
-
-export interface ForkThreadParams extends NewThreadParams {
-  readonly sourceId: ThreadId;
-  readonly snapshot: ForkSnapshot;
-}
-
 /**
  * Gives whoever asked its answer. Called when that is known, and waited for before everyone else is told: a client
  * hears the answer to its request before the notifications that follow from it (upstream-behaviour 8.6).
@@ -75,6 +48,7 @@ export class ThreadManager {
   readonly #options: ThreadManagerOptions;
   readonly #now: () => number;
   readonly #registry: ThreadRegistry;
+  readonly #openings: ThreadOpenings;
   readonly #organization: Organization;
   readonly #listeners = new Set<ManagerListener>();
   /** A thread that is being reverted is not loaded for a while: the next revert waits until it is again. */
@@ -90,7 +64,8 @@ export class ThreadManager {
       onEvent: (threadId, event) => this.#hear(threadId, event),
       onProblem: options.onProblem,
     });
-    const { store, onProblem } = options;
+    const { store, defaults, onProblem } = options;
+    this.#openings = new ThreadOpenings({ store, defaults, now: this.#now });
     this.#organization = new Organization({
       store: options.organizationStore ?? new MemoryOrganizationStore(),
       now: this.#now,
@@ -164,20 +139,9 @@ export class ThreadManager {
 
   /** A new thread, loaded, lazy. @throws invalidRequest for settings that cannot be */
   async startThread(params: StartThread, answer: Answer<CodexThread> = noAnswer): Promise<CodexThread> {
-    const { defaults, store } = this.#options;
     const threadId = newThreadId();
-    const settings = overriddenSettings(defaults.settings, params.overrides, defaults);
-    const createdAtMs = this.#now();
-    const { historyMode } = params;
-    const header = planHeader(threadId, historyMode, settings, params, defaults.version, createdAtMs);
-    const create = { threadId, historyMode, cwd: settings.cwd, createdAtMs, header: header.source };
-    const open = async (signal: AbortSignal): Promise<OpenedThread> => {
-      if (params.isEphemeral) return { live: null, thread: describePlanned(header, null, settings, createdAtMs) };
-      const { live, path } = await LiveThread.create(store, create, this.#now);
-      const opened = { live, thread: describePlanned(header, path, settings, createdAtMs) };
-      return guardedInit(live, async () => opened, signal);
-    };
-    const thread = await this.#registry.load(threadId, async () => ({ settings, open }));
+    const opening = this.#openings.started(threadId, params);
+    const thread = await this.#registry.load(threadId, async () => opening);
     await answer(thread);
     this.#tell(threadId, { type: 'threadStarted', thread: thread.described });
     return thread;
@@ -222,41 +186,16 @@ export class ThreadManager {
 
   /** A new thread that begins with what another one has, loaded. */
   async forkThread(params: ForkThreadParams, answer: Answer<CodexThread> = noAnswer): Promise<CodexThread> {
-    const { defaults, store } = this.#options;
-    const { sourceId } = params;
+    const { store } = this.#options;
+    const { sourceId, snapshot } = params;
     const source = await this.#forkSource(sourceId);
-    const plan = await planFork(store, source, params.snapshot, this.find(sourceId)?.activeTurnId ?? null);
+    const plan = await planFork(store, source, snapshot, this.find(sourceId)?.activeTurnId ?? null);
     const threadId = newThreadId();
-    const settings = overriddenSettings(restoredSettings(source, defaults.settings), params.overrides, defaults);
-    const createdAtMs = this.#now();
-    const { historyMode } = source;
-    const header = planHeader(threadId, historyMode, settings, params, defaults.version, createdAtMs);
-    const fork = { threadId, historyMode, cwd: settings.cwd, createdAtMs, header: header.source, sourceId };
-    const open = async (signal: AbortSignal): Promise<OpenedThread> => {
-      if (params.isEphemeral) {
-        const described = describePlanned(header, null, settings, createdAtMs);
-        const inherited = inheritedRecords(() => store.loadHistory(sourceId), historyMode, plan);
-        const { preview, name } = source;
-        return { live: null, thread: { ...described, forkedFromId: sourceId, preview, name }, inherited };
-      }
-      const { live, stored } = await LiveThread.fork(store, { ...fork, boundary: plan.boundary }, this.#now);
-      const finish = async (): Promise<OpenedThread> => {
-        const closing = plan.endsOpenTurn ? await endOfOpenTurn(store, stored, plan.lastTurn) : [];
-        // How it is run stands in records, too: those of its source do not speak of a fork that refers to them.
-        const records = [...closing, settingsAppliedItem(threadId, settings)];
-        await live.append(records, { durability: 'power', onFailure: 'withdraw' });
-        return { live, thread: stored };
-      };
-      return guardedInit(live, finish, signal).catch(async (error: unknown) => {
-        // A fork is stored as it is made; half of one is nobody's.
-        await store.deleteThreads([threadId]).catch(() => {});
-        throw error;
-      });
-    };
+    const opening = this.#openings.forked(threadId, source, plan, params);
     const thread = await this.#registry
-      .load(threadId, async () => ({ settings, open }))
+      .load(threadId, async () => opening)
       .catch((error: unknown) => {
-        throw explainForkFailure(error, source, params.snapshot);
+        throw explainForkFailure(error, source, snapshot);
       });
     try {
       await answer(thread);
@@ -462,22 +401,10 @@ export class ThreadManager {
     path: string | undefined,
     settingsOf: (restored: ThreadSettings) => ThreadSettings,
   ): Promise<CodexThread> {
-    const { store, defaults } = this.#options;
-    const resume = path === undefined ? { threadId } : { threadId, path, includeArchived: true };
+    const { store } = this.#options;
     const thread = await this.#registry.load(threadId, async () => {
       const found = path === undefined ? await this.#unarchived(threadId) : await store.readThreadByPath(path);
-      const restored = restoredSettings(found, defaults.settings);
-      const settings = settingsOf(restored);
-      const open = async (signal: AbortSignal): Promise<OpenedThread> => {
-        const { live, stored } = await LiveThread.resume(store, resume, this.#now);
-        const finish = async (): Promise<OpenedThread> => {
-          const news = isDeepStrictEqual(settings, restored) ? [] : settingsNews(threadId, live.facts, settings);
-          await live.append(news, { onFailure: 'withdraw' });
-          return { live, thread: stored };
-        };
-        return guardedInit(live, finish, signal);
-      };
-      return { settings, open };
+      return this.#openings.resumed({ ...found, id: threadId }, path, settingsOf);
     });
     this.#tell(threadId, { type: 'statusChanged', status: thread.status });
     return thread;

@@ -5,7 +5,7 @@ import { internal } from '../../src/domain/errors.ts';
 import type { JsonObject } from '../../src/domain/json.ts';
 import type { UserCommand } from '../../src/engine/user-command.ts';
 import type { CodexThread } from '../../src/runtime/codex-thread.ts';
-import type { StartThread } from '../../src/runtime/thread-manager.ts';
+import type { StartThread } from '../../src/runtime/thread-openings.ts';
 import { MemoryThreadStore } from '../../src/store/memory/memory-thread-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { interceptedStore } from '../support/intercepted-store.ts';

@@ -32,24 +32,36 @@ async function archived(owner: Owner): Promise<string> {
   return threadId;
 }
 
-const OPERATIONS: readonly Operation[] = (['legacy', 'paginated'] as const).flatMap((historyMode) => {
-  const operation = (name: string, prepare: Operation['prepare'], act: Operation['act']): Operation => ({
+const nothing = (): Promise<string> => Promise.resolve('');
+
+/** How an operation is prepared, and done. */
+type Steps = Pick<Operation, 'prepare' | 'act'>;
+
+const STEPS: Readonly<Record<string, Steps>> = {
+  'first turn': { prepare: nothing, act: begun },
+  turn: { prepare: begun, act: (owner, id) => owner.perform('turn', id) },
+  rename: { prepare: begun, act: (owner, id) => owner.perform('rename', id) },
+  fork: { prepare: begun, act: (owner, id) => owner.perform('fork', id) },
+  archive: { prepare: reverted, act: (owner, id) => owner.perform('archive', id) },
+  unarchive: { prepare: archived, act: (owner, id) => owner.perform('unarchive', id) },
+  delete: { prepare: reverted, act: (owner, id) => owner.perform('remove', id) },
+};
+
+const inMode = (historyMode: Operation['historyMode'], steps: Readonly<Record<string, Steps>>): readonly Operation[] =>
+  Object.entries(steps).map(([name, { prepare, act }]) => ({
     name: `${name} (${historyMode})`,
     historyMode,
     prepare,
     act,
-  });
-  return [
-    operation('first turn', async () => '', begun),
-    operation('turn', begun, (owner, id) => owner.perform('turn', id)),
-    operation('rename', begun, (owner, id) => owner.perform('rename', id)),
-    operation('fork', begun, (owner, id) => owner.perform('fork', id)),
-    operation('archive', reverted, (owner, id) => owner.perform('archive', id)),
-    operation('unarchive', archived, (owner, id) => owner.perform('unarchive', id)),
-    operation('delete', reverted, (owner, id) => owner.perform('remove', id)),
-    ...(historyMode === 'paginated' ? [operation('revert', reverted, (owner, id) => owner.perform('revert', id))] : []),
-  ];
-});
+  }));
+
+const OPERATIONS: readonly Operation[] = [
+  ...inMode('legacy', STEPS),
+  ...inMode('paginated', {
+    ...STEPS,
+    revert: { prepare: reverted, act: (owner, id) => owner.perform('revert', id) },
+  }),
+];
 
 /** A walk goes on until the operation comes to its end; none has so many steps. */
 const MOST_STEPS = 200;

@@ -1,7 +1,8 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { DEFAULT_COLLABORATION } from '../../../src/domain/thread-settings.ts';
 import { EchoModel } from '../../../src/engine/echo-model.ts';
-import { ThreadManager, type StartThread } from '../../../src/runtime/thread-manager.ts';
+import { ThreadManager } from '../../../src/runtime/thread-manager.ts';
+import type { StartThread } from '../../../src/runtime/thread-openings.ts';
 import { readAllTurns } from '../../../src/server/handlers/history-answers.ts';
 import { MemoryThreadStore } from '../../../src/store/memory/memory-thread-store.ts';
 
