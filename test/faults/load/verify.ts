@@ -23,7 +23,7 @@ export async function verify(client: RpcClient, ledger: Ledger): Promise<Finding
   for (const [id, entry] of ledger.entries) {
     const facts = factsIn(entry.certain);
     expected += facts;
-    const seen = await look(client, id, places.get(id) ?? [], entry.certain?.isArchived === true);
+    const seen = await look(client, id, places.get(id) ?? []);
     const wrong = typeof seen === 'string' ? seen : judge(entry, seen);
     if (wrong === null) found += facts;
     else defects.push(`round ${ledger.round}: ${id} ${wrong}; ${entry.trail.slice(-12).join(', ')}`);
@@ -61,21 +61,14 @@ async function listedThreads(client: RpcClient): Promise<ReadonlyMap<string, rea
   return places;
 }
 
-/**
- * @param wasArchived what to believe of a thread that says nothing any more, and so has nothing to be listed by
- * @returns the thread, null if there is none, or what is wrong with it
- */
-async function look(
-  client: RpcClient,
-  id: string,
-  places: readonly boolean[],
-  wasArchived: boolean,
-): Promise<Found | null | string> {
+/** @returns the thread, null if there is none, or what is wrong with it */
+async function look(client: RpcClient, id: string, places: readonly boolean[]): Promise<Found | null | string> {
   const [isArchived, ...more] = places;
   if (more.length > 0) return `is listed ${places.length} times`;
   try {
     const { thread } = await client.call('thread/read', { threadId: id, includeTurns: true });
-    const found = foundIn(thread, isArchived ?? wasArchived);
+    // A thread that says nothing any more has nothing to be listed by.
+    const found = foundIn(thread, isArchived ?? thread.path.includes('/archived_sessions/'));
     return isArchived === undefined && found.said.length > 0 ? 'can be read, and is in no list' : found;
   } catch (error) {
     if (!(error instanceof RpcRefusal)) throw error;
