@@ -68,16 +68,16 @@ const TOLD_MORE: readonly ToldMore[] = [
       before.at(-1)?.[1].status.type === 'notLoaded',
   },
   {
-    reason: 'and that a queue has changed, once more than it has',
-    by: 'first, at times',
-    fits: ([method], before, session) =>
-      session.startsWith('a queue, ') && [method, ...before.slice(-6).map(([name]) => name)].every(isQueue),
-  },
-  {
     reason:
       'that a message has left its queue may stand before or behind what comes of it; NOTE-3 compares it in peace',
     by: 'either, at times',
-    fits: ([method], _before, session) => isQueue(method) && session.startsWith('a queue that an interrupt stops, '),
+    fits: ([method], _before, session) => isQueue(method) && session.startsWith('a queue'),
+  },
+  {
+    reason: 'when an answer is cut off just as it begins, it may not tell again what it has told',
+    by: 'either, at times',
+    fits: (one, before, session) =>
+      session.startsWith('turns that fail, are steered and interrupted, ') && isRepeatedCount(one, before, session),
   },
   {
     reason: 'of a thread that runs and is put away, it may have no time to tell again what it has told',

@@ -168,6 +168,8 @@ export async function playAsking(
     await play({ threadId, turnId: turn.id, id });
     for (const [index, client] of [actor, watcher, late].entries())
       await end(client, client === watching || client !== watcher ? (from[index] ?? 0) : 0);
+    // In Codex a status may overtake what it follows from.
+    if (end === idle) await Promise.any([actor, watcher, late].map((client) => completed(client, turn.id)));
     await settled(actor, watcher, late);
     const told = (client: RpcClient, at: number): readonly string[] => toldSince(client, from[at] ?? 0);
     steps.set(name, {
@@ -256,6 +258,9 @@ export async function playAsking(
   });
   return steps;
 }
+
+const completed = (client: RpcClient, turnId: string): Promise<unknown> =>
+  client.notification('turn/completed', ({ turn }: Json) => turn.id === turnId);
 
 const idle = (client: RpcClient, from: number): Promise<unknown> =>
   client.notification('thread/status/changed', ({ status }: Json) => status.type === 'idle', from);

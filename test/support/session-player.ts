@@ -51,6 +51,7 @@ export class Player {
   readonly #stage: Stage;
   readonly #answers: [string, Json][] = [];
   readonly #threads = new Set<string>();
+  #resumes = 0;
 
   constructor(clients: Readonly<Record<Role, RpcClient>>, stage: Stage, { number, cwd }: Scene) {
     this.clients = clients;
@@ -69,6 +70,7 @@ export class Player {
     const { result, error } = await this.clients[role].answer(method, params);
     this.#answers.push([`${role} ${method}`, error === undefined ? result : { refused: error }]);
     if (typeof result?.thread?.id === 'string') this.#threads.add(result.thread.id);
+    if (method === 'thread/resume' && error === undefined) this.#resumes += 1;
     return result;
   }
 
@@ -137,6 +139,17 @@ export class Player {
       const pieces = heard.filter(({ method, params }) => method === 'item/agentMessage/delta' && params.itemId === id);
       const said = pieces.map(({ params }) => params.delta).join('');
       ok(said !== '' && text.endsWith(said), `of ${text} came ${said}`);
+    }
+  }
+
+  /** Waits until everyone has been told what Codex tells a moment after its answer. */
+  async settled(): Promise<void> {
+    for (const client of Object.values(this.clients).filter(({ isClosed }) => !isClosed)) {
+      const told = (): number =>
+        client.notifications.filter(({ method, params }) => method === 'thread/goal/cleared' && this.#isOurs(params))
+          .length;
+      await client.frame('that goals are cleared', () => told() >= this.#resumes);
+      await client.call('thread/loaded/list', {});
     }
   }
 
@@ -221,7 +234,7 @@ export async function play(
   const player = new Player(clients, stage, scene);
   try {
     await session(player);
-    for (const client of Object.values(clients)) if (!client.isClosed) await client.call('thread/loaded/list', {});
+    await player.settled();
     return player.transcript();
   } finally {
     await Promise.all(Object.values(clients).map((client) => client.close()));

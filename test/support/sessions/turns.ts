@@ -148,6 +148,7 @@ export const turnsSessions: readonly Session[] = [
     await player.turn(threadId, 'one');
     await player.ask('thread/resume', { threadId, excludeTurns: true }, 'watcher');
     await player.beginTurn(threadId);
+    await player.hears('item/agentMessage/delta', ({ delta }) => delta !== '', 'watcher');
     await player.clients.watcher.close();
     player.openGate();
     await player.ended(threadId, 1);
