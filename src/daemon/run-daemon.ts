@@ -49,6 +49,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
 
   const drain = async (signal: AbortSignal): Promise<void> => {
     daemon?.manager.organization.queues.end();
+    daemon?.manager.registry.refuseTurns();
     const running = daemon?.manager.loaded.filter((thread) => thread.states.turn !== 'idle').length ?? 0;
     if (running > 0) {
       log.info({ turns: running }, 'waiting for running turns');

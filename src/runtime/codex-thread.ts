@@ -30,6 +30,8 @@ export interface CodexThreadParams {
   /** What the user's words and the ends of turns survive once acknowledged (D6). */
   readonly durability: Durability;
   readonly now: () => number;
+  /** @throws overloaded if no turn is to begin any more */
+  readonly assertMayBegin: () => void;
   readonly onEvent: (event: ThreadEvent) => void;
   readonly onTransition: (transition: Transition) => void;
   /** The thread has shut down, or was never opened. */
@@ -62,7 +64,7 @@ export class CodexThread {
   #lastActivityMs: number;
 
   constructor(params: CodexThreadParams) {
-    const { id, open, model, durability, now } = params;
+    const { id, open, model, durability, now, assertMayBegin } = params;
     this.id = id;
     this.#params = params;
     this.#lastActivityMs = now();
@@ -78,7 +80,7 @@ export class CodexThread {
     this.#actor = actor;
     this.#settings = settings;
     this.#questions = questions;
-    this.#turns = new ThreadTurns({ threadId: id, ...shared });
+    this.#turns = new ThreadTurns({ threadId: id, assertMayBegin, ...shared });
   }
 
   /** Resolves when the thread is loaded. @throws what kept it from being; it is over then, and holds nothing */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { conflict, internal, invalidRequest, messageOf, overloaded } from '../domain/errors.ts';
+import { conflict, internal, invalidRequest, messageOf, overloaded, type SkeinError } from '../domain/errors.ts';
 import type { ThreadId } from '../domain/ids.ts';
 import { CodexThread, type CodexThreadParams } from './codex-thread.ts';
 import type { ThreadEvent } from './thread-events.ts';
@@ -49,6 +49,7 @@ export class ThreadRegistry {
   /** Who waits for a change in what runs. */
   readonly #changeWaiters = new Set<() => void>();
   #isEnding = false;
+  #isDraining = false;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -92,7 +93,7 @@ export class ThreadRegistry {
    * @throws conflict for an id that is loaded; what kept it from opening, which leaves nothing behind
    */
   load(id: ThreadId, prepare: PrepareThread): Promise<CodexThread> {
-    if (this.#isEnding) return Promise.reject(overloaded('the daemon is stopping; try again when it is back'));
+    if (this.#isEnding) return Promise.reject(stopping());
     if (this.find(id) !== undefined || this.#opening.has(id)) {
       return Promise.reject(conflict(`thread ${id} is already running`, 'this daemon'));
     }
@@ -138,6 +139,11 @@ export class ThreadRegistry {
         else this.#held.delete(id);
       }
     }
+  }
+
+  /** From now on no turn begins any more; those that run go on, and can be steered. */
+  refuseTurns(): void {
+    this.#isDraining = true;
   }
 
   /** From now on no thread is loaded any more; those that are go on. */
@@ -189,6 +195,11 @@ export class ThreadRegistry {
     }
   }
 
+  /** @throws overloaded if no turn is to begin any more */
+  #assertMayBegin(): void {
+    if (this.#isDraining) throw stopping();
+  }
+
   #make(params: Pick<CodexThreadParams, 'id' | 'settings' | 'open'>): CodexThread {
     const { model, durability, now, onEvent, onProblem } = this.#options;
     const { id } = params;
@@ -197,6 +208,7 @@ export class ThreadRegistry {
       model,
       durability,
       now,
+      assertMayBegin: () => this.#assertMayBegin(),
       onEvent: (event) => onEvent(id, event),
       onTransition: (transition) => this.#heard(transition),
       onEnded: () => this.#ended(thread),
@@ -279,3 +291,5 @@ async function within(
     ended.abort();
   }
 }
+
+const stopping = (): SkeinError => overloaded('the daemon is stopping; try again when it is back');

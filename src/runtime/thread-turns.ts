@@ -48,6 +48,8 @@ export interface ThreadTurnsOptions {
   readonly recordAndTell: Mutex;
   readonly tell: (event: ThreadEvent) => void;
   readonly now: () => number;
+  /** @throws overloaded if no turn is to begin any more */
+  readonly assertMayBegin: () => void;
 }
 
 /** How a turn is begun. */
@@ -175,6 +177,7 @@ export class ThreadTurns {
 
   /** As `CodexThread.compact`. */
   async compact(accepted: () => void, cause: string): Promise<void> {
+    this.#options.assertMayBegin();
     for (let running = this.#running; running !== undefined; running = this.#running) {
       running.runner.markReplaced();
       this.#options.actor.send({ type: 'turn.interrupt', cause });
@@ -237,6 +240,7 @@ export class ThreadTurns {
 
   #start({ run, isCompaction, accepted }: TurnBeginning, cause: string, turnId = newUuid()): Promise<void> {
     const { threadId, actor, writer, settings, questions, model, durability, recordAndTell, now } = this.#options;
+    this.#options.assertMayBegin();
     return new Promise((resolve, refuse) => {
       const runner = new TurnRunner({
         threadId,

@@ -1,4 +1,4 @@
-import { existsSync, statSync, writeFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, statSync, symlinkSync, writeFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lockHome } from '../../src/daemon/home-lock.ts';
@@ -90,6 +90,31 @@ it('CLI-8 what a killed daemon has left keeps no other from starting', async () 
   expect((await skein(home, ['stop'])).code).toBe(0);
   const started = await startInBackground(home, ['--json']);
   expect(started.json.wasRunning).toBe(false);
+});
+
+it('CLI-34 a copy of a home is a home of its own, and its commands leave the daemon of the original alone', async () => {
+  const [home, copy] = [tempFolder(), tempFolder()];
+  const daemon = await startDaemon(home);
+  mkdirSync(daemonFiles(copy).folder);
+  copyFileSync(daemonFiles(home).info, daemonFiles(copy).info);
+  expect((await skein(copy, ['status'])).code).toBe(3);
+  expect((await skein(copy, ['stop', '--json'])).json).toEqual({ wasRunning: false, pid: null });
+  // One home may go by another path.
+  const link = join(tempFolder(), 'link');
+  symlinkSync(home, link);
+  expect((await skein(link, ['status', '--json'])).json).toMatchObject({ isRunning: true, pid: daemon.info.pid });
+});
+
+it('CLI-35 whatever lies in the place of daemon.json, a daemon can be started', async () => {
+  const home = tempFolder();
+  const { folder, info } = daemonFiles(home);
+  mkdirSync(folder);
+  for (const text of ['', 'null', '{"pid":', '[]', '{}', `{"home":${JSON.stringify(home)},"socket":null}`]) {
+    writeFileSync(info, text);
+    expect((await skein(home, ['status'])).code).toBe(3);
+  }
+  writeFileSync(info, 'null');
+  expect((await startInBackground(home, ['--json'])).json.wasRunning).toBe(false);
 });
 
 it('CLI-9 logs shows the last lines for people, or as they are', async () => {

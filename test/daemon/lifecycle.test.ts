@@ -139,6 +139,28 @@ it('LIFE-22 the token stands in its file and nowhere else', async () => {
   expect(daemon.output()).not.toContain(secret);
 });
 
+it('LIFE-25 while running turns are waited for no other begins, and those that run can be steered', async () => {
+  const daemon = await startDaemon(tempFolder());
+  const client = await daemon.connect();
+  const idle = (await client.call('thread/start', {})).thread.id;
+  const { threadId, turn } = await beginTurn(client, LONG);
+  daemon.child.kill('SIGTERM');
+  await daemon.said(/waiting for 1 running turn/);
+  const input = [{ type: 'text', text: 'and more', text_elements: [] }];
+  for (const [method, params] of [
+    ['turn/start', { threadId: idle, input }],
+    ['thread/shellCommand', { threadId: idle, command: 'true' }],
+    ['thread/compact/start', { threadId }],
+  ] as const) {
+    const { code, message, data } = await client.refusal(method, params);
+    expect([code, message]).toEqual([-32001, 'the daemon is stopping; try again when it is back']);
+    expect(data.kind).toBe('overloaded');
+  }
+  await client.call('turn/steer', { threadId, input, expectedTurnId: turn.id });
+  expect(await completedTurn(client)).toMatchObject({ id: turn.id, status: 'completed' });
+  expect(await daemon.exited).toBe(0);
+});
+
 /** What `skein run` says to people. */
 async function startText(home: string): Promise<string> {
   const running = start(process.execPath, [SKEIN, 'run', '--home', home]);

@@ -6,9 +6,12 @@ import type { Figures, Scenario } from './scenario.ts';
 import { killUnderLoad } from './scenarios/kill-under-load.ts';
 import { killPoints } from './scenarios/kill-points.ts';
 import { sabotage } from './scenarios/sabotage.ts';
+import { damagedIndex } from './scenarios/damaged-index.ts';
+import { foreignWriter } from './scenarios/foreign-writer.ts';
+import { starts } from './scenarios/starts.ts';
 import { table } from './table.ts';
 
-const SCENARIOS: readonly Scenario[] = [killUnderLoad, killPoints, sabotage];
+const SCENARIOS: readonly Scenario[] = [killUnderLoad, killPoints, sabotage, starts, damagedIndex, foreignWriter];
 
 const HELP = `npm run test:faults -- [OPTIONS]
 

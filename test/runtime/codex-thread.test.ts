@@ -278,6 +278,7 @@ describe('loaded thread', () => {
       model: new ModelDouble(),
       durability: 'process',
       now: () => T0,
+      assertMayBegin: unheard,
       onEvent: unheard,
       onTransition: unheard,
       onEnded: unheard,
