@@ -2,7 +2,7 @@ import type { ThreadId } from './ids.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import type { UserInput } from './user-input.ts';
 
-/** What people set around threads: sections and who is in them, marks of what was read, words that wait. */
+/** What people set around threads: sections and who is in them, marks of what was read, words that wait, choices for new ones. */
 
 /** How a section is shown. */
 export interface SectionAppearance {
@@ -81,7 +81,12 @@ export type OrganizationKind =
   /** Key: thread id. Value: {@link TakenSubmission}. */
   | 'queueTaken'
   /** Key: thread id. Value: true. */
-  | 'queuePaused';
+  | 'queuePaused'
+  /** Key: {@link ChosenSetting}. Value: text. */
+  | 'default';
+
+/** What clients can choose for new threads, by its name in the protocol's configuration. */
+export type ChosenSetting = 'model' | 'model_reasoning_effort';
 
 /** One value set, or removed (null). */
 export interface OrganizationChange {
@@ -91,7 +96,11 @@ export interface OrganizationChange {
 }
 
 /** @param value JSON by construction, or null to remove what is there */
-export const change = (kind: OrganizationKind, key: string, value: object | boolean | null): OrganizationChange => ({
+export const change = (
+  kind: OrganizationKind,
+  key: string,
+  value: object | boolean | string | null,
+): OrganizationChange => ({
   kind,
   key,
   value: value as JsonValue,

@@ -1,5 +1,6 @@
 import type { ThreadId } from '../domain/ids.ts';
 import type { OrganizationStore } from '../store/organization-store.ts';
+import { ChosenDefaults } from './chosen-defaults.ts';
 import { ReadMarks, type ReadMarksOptions } from './read-marks.ts';
 import { Sections, type SectionsOptions } from './sections.ts';
 import { ThreadQueues, type ThreadQueuesOptions } from './thread-queues.ts';
@@ -14,6 +15,7 @@ export class Organization {
   readonly sections: Sections;
   readonly readMarks: ReadMarks;
   readonly queues: ThreadQueues;
+  readonly chosenDefaults: ChosenDefaults;
   readonly #store: OrganizationStore;
 
   constructor({ store, now, readMarks, queues }: OrganizationOptions) {
@@ -21,6 +23,7 @@ export class Organization {
     this.sections = new Sections({ store, now });
     this.readMarks = new ReadMarks({ store, ...readMarks });
     this.queues = new ThreadQueues({ store, ...queues });
+    this.chosenDefaults = new ChosenDefaults(store);
   }
 
   /** Removes what is set for threads that are gone. Durable when it returns. */

@@ -64,8 +64,8 @@ export class ThreadManager {
       onEvent: (threadId, event) => this.#hear(threadId, event),
       onProblem: options.onProblem,
     });
-    const { store, defaults, onProblem } = options;
-    this.#openings = new ThreadOpenings({ store, defaults, now: this.#now });
+    const { store, onProblem } = options;
+    this.#openings = new ThreadOpenings({ store, defaults: () => this.defaults, now: this.#now });
     this.#organization = new Organization({
       store: options.organizationStore ?? new MemoryOrganizationStore(),
       now: this.#now,
@@ -91,8 +91,11 @@ export class ThreadManager {
     return this.#options.model;
   }
 
+  /** What threads begin with: what clients have chosen, else what is configured. */
   get defaults(): ThreadDefaults {
-    return this.#options.defaults;
+    const { defaults } = this.#options;
+    const settings = this.#organization.chosenDefaults.over(defaults.settings);
+    return { ...defaults, settings, models: [...new Set([...defaults.models, settings.model])] };
   }
 
   /** Clients may run commands in the folders of threads. */
@@ -170,7 +173,7 @@ export class ThreadManager {
       }
       return running;
     }
-    const { defaults } = this.#options;
+    const { defaults } = this;
     return this.#resumeCold(threadId, path, (restored) => overriddenSettings(restored, params.overrides, defaults));
   }
 
@@ -331,6 +334,8 @@ export class ThreadManager {
     }
     if (loaded === undefined) await store.readThread(threadId, { includeArchived: true });
     const family = loaded?.isStored === false ? [] : await store.descendantsOf(threadId);
+    // A refusal changes nothing: no turn is interrupted for it, and nobody's thread is gone.
+    await store.assertUnreferenced([threadId, ...family]);
     const deleted = await this.#registry.whileUnloaded([...family.toReversed(), threadId], cause, async () => {
       // Asked only now: a turn may have begun meanwhile. An unused thread is gone with its writer.
       if (loaded?.isStored === false) return [threadId];

@@ -42,7 +42,8 @@ export interface ThreadOpening {
 
 export interface ThreadOpeningsOptions {
   readonly store: ThreadStore;
-  readonly defaults: ThreadDefaults;
+  /** As they are now: clients change them. */
+  readonly defaults: () => ThreadDefaults;
   /** Unix ms. */
   readonly now: () => number;
 }
@@ -57,7 +58,8 @@ export class ThreadOpenings {
 
   /** A new thread: lazy, or ephemeral. @throws invalidRequest for settings that cannot be */
   started(threadId: ThreadId, params: StartThread): ThreadOpening {
-    const { store, defaults, now } = this.#options;
+    const { store, now } = this.#options;
+    const defaults = this.#options.defaults();
     const settings = overriddenSettings(defaults.settings, params.overrides, defaults);
     const createdAtMs = now();
     const { historyMode } = params;
@@ -74,7 +76,8 @@ export class ThreadOpenings {
 
   /** A new thread that begins with what another one has: stored, or ephemeral. @throws invalidRequest for settings that cannot be */
   forked(threadId: ThreadId, source: StoredThread, plan: ForkPlan, params: ForkThreadParams): ThreadOpening {
-    const { store, defaults, now } = this.#options;
+    const { store, now } = this.#options;
+    const defaults = this.#options.defaults();
     const { sourceId } = params;
     const settings = overriddenSettings(restoredSettings(source, defaults.settings), params.overrides, defaults);
     const createdAtMs = now();
@@ -115,7 +118,8 @@ export class ThreadOpenings {
     path: string | undefined,
     settingsOf: (restored: ThreadSettings) => ThreadSettings,
   ): ThreadOpening {
-    const { store, defaults, now } = this.#options;
+    const { store, now } = this.#options;
+    const defaults = this.#options.defaults();
     const threadId = found.id;
     const resume = path === undefined ? { threadId } : { threadId, path, includeArchived: true };
     const restored = restoredSettings(found, defaults.settings);

@@ -40,7 +40,7 @@ export interface ThreadDefaults {
   readonly settings: ThreadSettings;
   /** Providers that new threads may name. */
   readonly modelProviders: readonly string[];
-  /** Model names that clients are shown to choose from; the one of new threads is the first. */
+  /** Model names that clients are shown to choose from, the one of new threads among them. */
   readonly models: readonly string[];
   /** Reasoning efforts that clients are shown to choose from, least first. */
   readonly reasoningEfforts: readonly string[];

@@ -1,6 +1,7 @@
 import { accountMethods } from './handlers/account-methods.ts';
 import { collectionMethods } from './handlers/collection-methods.ts';
 import { configMethods } from './handlers/config-methods.ts';
+import { configWriteMethods } from './handlers/config-write-methods.ts';
 import { diagnosticsMethods } from './handlers/diagnostics-methods.ts';
 import { extensionMethods } from './handlers/extension-methods.ts';
 import { goalMethods } from './handlers/goal-methods.ts';
@@ -33,6 +34,7 @@ const SERVED: Readonly<Record<string, Method>> = {
   ...accountMethods,
   ...modelMethods,
   ...configMethods,
+  ...configWriteMethods,
   ...extensionMethods,
   ...collectionMethods,
   ...diagnosticsMethods,

@@ -214,6 +214,12 @@ export interface ThreadStore {
   deleteThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]>;
 
   /**
+   * Whether {@link deleteThreads} would be refused because of forks, for whoever has something to end before it. A
+   * fork that is made meanwhile still keeps it. @throws invalidRequest as that does
+   */
+  assertUnreferenced(threadIds: readonly ThreadId[]): Promise<void>;
+
+  /**
    * Replaces a stored, not live, paginated thread's history by its prefix before a turn.
    * @throws invalidRequest for legacy history or an unknown turn; conflict if live
    */

@@ -926,6 +926,13 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         expect(await turnsOf(threadId)).toEqual(['a / re: a']);
       });
 
+      it('REV-6 keeps its preview with all turns taken back, and so its place in lists', async () => {
+        const { threadId, turnIds } = await stored('paginated', ['a', 'b']);
+        expect(await store.revertThread(threadId, turnIds[0] ?? '')).toMatchObject({ preview: 'a' });
+        expect(await listed()).toEqual([threadId]);
+        expect(await turnsOf(threadId)).toEqual([]);
+      });
+
       it('REV-4 keeps an archived thread archived, and git facts that were cleared cleared', async () => {
         const { threadId, turnIds } = await stored('paginated', ['a', 'b'], { git: { commit_hash: 'abc' } });
         await store.updateThreadMetadata(threadId, { gitInfo: { sha: null } });

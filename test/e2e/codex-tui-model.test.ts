@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { startDaemon } from '../support/daemon.ts';
 import { sharedDaemon } from '../support/shared-daemon.ts';
 import { tempFolder } from '../support/temp-home.ts';
 import { KEY, startCodexTui } from '../support/terminal.ts';
@@ -30,7 +31,7 @@ it('TUI-22 /model changes model and effort of the thread, and everyone who asks 
   await tui.sees(/› 1\. Low.*\n +2\. High/);
   tui.type(KEY.down);
   await tui.sees('› 2. High');
-  // For this thread only: what all threads begin with is the operator's.
+  // For this thread only.
   tui.type('s');
   await tui.sees('louder high · ');
   const isChosen = ({ threadSettings }: { threadSettings: { model: string; effort: string | null } }): boolean =>
@@ -52,4 +53,32 @@ it('TUI-22 /model changes model and effort of the thread, and everyone who asks 
   await back.chat('said on coming back');
   expect(await back.quit()).toBe(0);
   expect((await other.call('thread/read', { threadId: thread.id })).thread).toMatchObject(chosen);
+});
+
+it('TUI-27 what /model chooses for all threads is what the next ones begin with, after a restart of the daemon, too', async () => {
+  const home = tempFolder();
+  const first = await startDaemon(home, ['--auth', 'none', ...OFFERED]);
+  const tap = await tapWire(first.url);
+  const cwd = tempFolder();
+  const tui = startCodexTui(['--remote', tap.url], { cwd });
+  await tui.chat('said to the first');
+  await tui.say('/model');
+  await tui.sees('› 1. echo (current)');
+  tui.type(KEY.down);
+  await tui.sees('› 2. louder');
+  tui.type(KEY.enter);
+  await tui.sees('› 1. Low');
+  tui.type(KEY.enter);
+  await tui.sees('louder low · ');
+  await tap.heard('config/batchWrite');
+  await tui.chat('said to the other');
+  expect(await tui.quit()).toBe(0);
+  expect(tap.refusals().filter((text) => !isByChance(text))).toEqual([]);
+  await first.stop();
+
+  const second = await startDaemon(home, ['--auth', 'none', ...OFFERED]);
+  const again = startCodexTui(['--remote', second.url], { cwd });
+  await again.sees('louder low · ');
+  await again.chat('said in another thread');
+  expect(await again.quit()).toBe(0);
 });

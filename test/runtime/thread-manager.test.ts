@@ -520,6 +520,24 @@ const bound = (runtime: Runtime): Pick<Runtime, 'manager' | 'start' | 'told'> =>
 });
 
 describe('thread manager', () => {
+  it('MGR-49 a deletion that forks stand against changes nothing: the thread stays loaded, and the turn that runs goes on', async () => {
+    const runtime = openRuntime(await openLocalStore(tempFolder()));
+    const { manager } = runtime;
+    const thread = await runtime.talked(['one']);
+    const fork = await manager.forkThread(forkOf(thread.id, { kind: 'interrupted' }));
+    await accepted(thread, 'two');
+    const call = await runtime.model.call();
+    const from = runtime.heard.length;
+    await expect(manager.deleteThread(thread.id, 'test')).rejects.toThrow('forked history still references it');
+    expect(manager.find(thread.id)).toBe(thread);
+    expect(runtime.told(thread.id, from)).toEqual([]);
+    call.answer('re: two');
+    await runtime.whenIdle(thread);
+    expect(await runtime.words(thread.id)).toContain('assistant: re: two');
+    await manager.deleteThread(fork.id, 'test');
+    expect(await manager.deleteThread(thread.id, 'test')).toEqual([thread.id]);
+  });
+
   it('MGR-48 how a thread is run is recorded when it is news, and restored whole by a later resume', async () => {
     const home = tempFolder();
     const runtime = openRuntime(await openLocalStore(home));

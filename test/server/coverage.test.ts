@@ -121,7 +121,6 @@ it('COVER-4 what is refused does nothing: no file is read, written or removed, a
     'fs/remove': { path: kept },
     'command/exec': { command: ['touch', made] },
     'process/spawn': { command: ['touch', made], processHandle: 'x', cwd: folder },
-    'config/value/write': { keyPath: 'model', value: 'x', mergeStrategy: 'replace', filePath: made },
     'feedback/save': { savePath: made, classification: 'bug', includeLogs: true },
   };
   for (const [method, params] of Object.entries(dangerous)) {

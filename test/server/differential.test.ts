@@ -8,6 +8,7 @@ import type { Json } from '../support/rpc-client.ts';
 import { startServer } from '../support/server.ts';
 import { SessionComparison, type Exception, type ToldMore } from '../support/session-comparison.ts';
 import { play, type Stage, type Transcript } from '../support/session-player.ts';
+import { hostExceptions, hostSessions } from '../support/sessions/host.ts';
 import { lifecycleSessions } from '../support/sessions/lifecycle.ts';
 import { organizationSessions } from '../support/sessions/organization.ts';
 import { readingSessions } from '../support/sessions/reading.ts';
@@ -24,6 +25,7 @@ const SESSIONS: readonly Session[] = [
   ...readingSessions,
   ...organizationSessions,
   ...refusalsSessions,
+  ...hostSessions,
 ];
 
 const isCount = (method: string | undefined): boolean => method === 'thread/tokenUsage/updated';
@@ -38,6 +40,14 @@ const isRepeatedCount: ToldMore['fits'] = ([method, params], before) => {
 
 /** What one of them tells, and the other does not. */
 const TOLD_MORE: readonly ToldMore[] = [
+  {
+    reason: 'a deletion that is refused ends nothing; Codex has unloaded the thread by then',
+    by: 'first',
+    fits: ([method, params], _before, session) =>
+      /^(?:a deletion that a fork stands against|a fork with its turns, paginated)$/.test(session) &&
+      method === 'thread/status/changed' &&
+      params.status.type === 'notLoaded',
+  },
   {
     reason: 'it knows models by name, and not the one of the test',
     by: 'first',
@@ -89,6 +99,23 @@ const TOLD_MORE: readonly ToldMore[] = [
 ];
 
 const PLACES: readonly Exception[] = [
+  ...hostExceptions,
+  {
+    reason: 'the path of a thread is that of the rollout that is written; its list goes on naming the first one',
+    fits: (at) => at === 'a revert by another client: actor thread/list.data.0.path',
+  },
+  {
+    reason: 'with all turns taken back no record says which model a thread is run with, until it is said again',
+    fits: (at, theirs, ours) =>
+      at === 'a revert by another client: actor thread/list.data.0.model' && theirs === 'MODEL' && ours === null,
+  },
+  {
+    reason: 'a deletion that is refused ends nothing; Codex has unloaded the thread by then',
+    fits: (at) =>
+      /^a deletion that a fork stands against: actor thread\/read\.thread\.(?:status\.type|environments|canAcceptDirectInput)$/.test(
+        at,
+      ),
+  },
   {
     reason: 'a refusal of Skein says of which kind it is, and who holds a thread',
     fits: (at, theirs, ours) =>
@@ -112,11 +139,6 @@ const PLACES: readonly Exception[] = [
   {
     reason: 'and forgets it of legacy threads that are stored',
     fits: (at, theirs, ours) => /, legacy: .*\.thread\.threadSource$/.test(at) && theirs === null && ours === 'user',
-  },
-  {
-    reason: 'a preview is the first thing that was said, and with all of it taken back there is none',
-    fits: (at, theirs, ours) =>
-      at === 'a revert by another client: bystander thread/revert.thread.preview' && theirs === 'one' && ours === '',
   },
   {
     reason: 'a thread goes on with what it may do; Codex falls back to its configuration for a workspace',

@@ -3,6 +3,7 @@ import type { SandboxMode, SandboxPolicy } from '../../domain/sandbox-policy.ts'
 import { anything, configRead, paged } from '../../protocol/params/host-params.ts';
 import { unit } from '../../protocol/params/serde.ts';
 import { empty, method, type Method } from '../request.ts';
+import { settingsFile } from './config-write-methods.ts';
 import { pageOf } from './page-of.ts';
 
 /** The short form of a policy; null if it has none. */
@@ -45,8 +46,10 @@ const NOT_SET: JsonObject = Object.fromEntries(
   ].map((name) => [name, null]),
 );
 
-const read = method(configRead, ({ includeLayers = false, cwd }, request, { manager }) => {
-  const { settings } = manager.defaults;
+const read = method(configRead, ({ includeLayers = false, cwd }, request, services) => {
+  const { settings } = services.manager.defaults;
+  const { chosen, version } = services.manager.organization.chosenDefaults;
+  const layer = { name: { type: 'user', file: settingsFile(services), profile: null }, version };
   request.answer({
     config: {
       ...NOT_SET,
@@ -60,14 +63,14 @@ const read = method(configRead, ({ includeLayers = false, cwd }, request, { mana
       // Nothing that lies in a folder is read as settings or run: clients need not ask whether it may be.
       ...(typeof cwd === 'string' ? { projects: { [cwd]: { trust_level: 'trusted' } } } : {}),
     },
-    origins: {},
-    ...(includeLayers ? { layers: [] } : {}),
+    origins: Object.fromEntries(Object.keys(chosen).map((key) => [key, layer])),
+    ...(includeLayers ? { layers: [{ ...layer, config: chosen }] } : {}),
   });
 });
 
 /**
- * What clients ask about configuration. Skein's own is the operator's, in `daemon.config.json`; it is not written over
- * the wire, and shows clients no more than what threads begin with. Of extensions that would be configured there are
+ * What clients ask about configuration. Skein's own is the operator's, in `daemon.config.json`, and shows clients no
+ * more than what threads begin with; what clients have chosen for them is a layer over it. Of extensions that would be configured there are
  * none to reload, and no configurations of other agents are looked for.
  */
 export const configMethods: Readonly<Record<string, Method>> = {

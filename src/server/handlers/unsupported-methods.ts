@@ -13,7 +13,7 @@ import { method, unsupported, type Method } from '../request.ts';
  *
  * - Files, searches for files, and programs: Skein keeps conversations. What may be read, written and run on the
  *   machine is decided where a model's tools run, not by whoever can reach the daemon.
- * - Configuration: it is the operator's, in a file, and no client writes it.
+ * - Configuration: it is the operator's, in a file. What clients may choose for new threads is served elsewhere.
  * - Accounts, and remote control by means of one: there are none. A model's key is the daemon's own affair.
  * - Extensions: there are none to install, to read from or to call. That there are none is what the lists say.
  * - Feedback: it would send what users said to somebody else.
@@ -65,8 +65,6 @@ const REFUSED: Readonly<Record<string, Refused>> = {
   'process/writeStdin': experimental('ProcessWriteStdinParams'),
   'windowsSandbox/setupStart': stable('WindowsSandboxSetupStartParams'),
   // Configuration.
-  'config/batchWrite': stable('ConfigBatchWriteParams'),
-  'config/value/write': stable('ConfigValueWriteParams'),
   'experimentalFeature/enablement/set': stable('ExperimentalFeatureEnablementSetParams'),
   'externalAgentConfig/import': stable('ExternalAgentConfigImportParams'),
   'externalAgentConfig/import/recordHistory': stable('ExternalAgentConfigImportHistoryRecordParams'),

@@ -45,11 +45,21 @@ export class Deletions {
     return this.#locked(threadIds, async () => {
       const doomed = await this.#doomed(new Set(threadIds));
       if (doomed[0]?.threadId !== first) throw noRollout(first);
-      for (const { threadId } of doomed) await this.#assertUnreferenced(threadId, threadIds);
+      await this.assertUnreferenced(threadIds);
       await this.#intend(first, doomed);
       await this.#carryOut(first, doomed);
       return doomed.map(({ threadId }) => threadId);
     });
+  }
+
+  /** @throws invalidRequest if a fork outside the set continues one */
+  async assertUnreferenced(threadIds: readonly ThreadId[]): Promise<void> {
+    for (const threadId of threadIds) {
+      const referrers = await this.#index.current.referrers([threadId]);
+      if (referrers.some((referrer) => !threadIds.includes(referrer))) {
+        throw invalidRequest(`cannot delete thread ${threadId}: forked history still references it`);
+      }
+    }
   }
 
   /** Finishes deletions that a crash left half done. Never fails: what cannot be finished now is tried again next time. */
@@ -88,13 +98,6 @@ export class Deletions {
       if (files.length > 0) doomed.push({ threadId, files });
     }
     return doomed;
-  }
-
-  async #assertUnreferenced(threadId: ThreadId, deleted: readonly ThreadId[]): Promise<void> {
-    const referrers = await this.#index.current.referrers([threadId]);
-    if (referrers.some((referrer) => !deleted.includes(referrer))) {
-      throw invalidRequest(`cannot delete thread ${threadId}: forked history still references it`);
-    }
   }
 
   /** On disk whole or not at all, and durable when it returns. */

@@ -264,6 +264,10 @@ export class LocalThreadStore implements ThreadStore {
     });
   }
 
+  assertUnreferenced(threadIds: readonly ThreadId[]): Promise<void> {
+    return this.#deletions.assertUnreferenced(threadIds);
+  }
+
   async revertThread(threadId: ThreadId, beforeTurnId: string): Promise<StoredThread> {
     return this.#lifecycle.run(threadId, async () => {
       this.#assertNoneLive([threadId]);

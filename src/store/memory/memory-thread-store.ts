@@ -43,6 +43,8 @@ export interface MemoryThreadStoreOptions {
 interface MemoryThread {
   readonly historyMode: HistoryMode;
   lines: RolloutLine[];
+  /** What it was about before a revert; empty if there was none. */
+  preview: string;
   name: string | null;
   updatedAtMs: number;
   isArchived: boolean;
@@ -240,12 +242,16 @@ export class MemoryThreadStore implements ThreadStore {
     return threadIds.filter((threadId) => this.#threads.delete(threadId));
   }
 
+  /** Forks have copies. */
+  async assertUnreferenced(): Promise<void> {}
+
   async revertThread(threadId: ThreadId, beforeTurnId: string): Promise<StoredThread> {
     this.#assertNoneLive([threadId]);
     const stored = this.#stored(threadId, true);
     if (stored.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
     const boundary: ForkBoundary = { kind: 'beforeTurn', turnId: beforeTurnId };
-    const { memoryMode, git } = this.#view(threadId, stored);
+    const { memoryMode, git, preview } = this.#view(threadId, stored);
+    stored.preview = preview;
     stored.lines = stored.lines.slice(0, cutOf(outlineOfLines(stored.lines, 'paginated'), boundary));
     this.#appendHeader(stored, memoryMode, git);
     return this.#view(threadId, stored);
@@ -304,7 +310,14 @@ export class MemoryThreadStore implements ThreadStore {
     if (this.#writers.get(threadId) !== writer) throw notFound(`thread ${threadId} not found`);
     const { historyMode } = writer;
     const now = this.#now();
-    const thread: MemoryThread = { historyMode, lines: [], name: null, updatedAtMs: now, isArchived: false };
+    const thread: MemoryThread = {
+      historyMode,
+      lines: [],
+      preview: '',
+      name: null,
+      updatedAtMs: now,
+      isArchived: false,
+    };
     const header = { timestamp: formatTimestamp(now), item: { type: 'session_meta', payload } };
     this.#append(thread, [header, ...writer.inherited, ...records]);
     this.#threads.set(threadId, thread);
@@ -332,7 +345,7 @@ export class MemoryThreadStore implements ThreadStore {
   }
 
   #view(threadId: ThreadId, thread: MemoryThread): StoredThread {
-    const facts = thread.lines.reduce(withLine, NO_FACTS);
+    const facts = thread.lines.reduce(withLine, { ...NO_FACTS, preview: thread.preview });
     if (facts.header === null) throw notFound(`no rollout found for thread id ${threadId}`);
     return storedThread(facts.header, facts, {
       path: null,

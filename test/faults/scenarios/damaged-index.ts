@@ -132,7 +132,8 @@ class DamagedHome {
       const status = (await snapshot(daemon)).stores[0]?.index;
       if (status.problem !== null) this.#defect(what, `the index says ${status.problem}`);
       if (status.setAside !== null) this.#details['set aside'] = (this.#details['set aside'] ?? 0) + 1;
-      if (isSetAside === true && status.setAside === null) this.#defect(what, 'the status does not say that it was set aside');
+      if (isSetAside === true && status.setAside === null)
+        this.#defect(what, 'the status does not say that it was set aside');
       if (isSetAside === false && status.setAside !== null) this.#defect(what, `was set aside: ${status.setAside}`);
       const isThere = setAsideBeside(this.#path) !== before;
       if (status.setAside !== null && !status.isInMemory && !isThere) this.#defect(what, 'there is no file set aside');
@@ -167,7 +168,8 @@ class DamagedHome {
 /** Answers for which the index is read. */
 async function answersOf(daemon: RunningDaemon): Promise<object> {
   const client = await RpcClient.connect(`unix://${daemon.info.socket}`);
-  const list = async (params: object): Promise<Json> => (await client.call('thread/list', { limit: 200, modelProviders: [], ...params })).data;
+  const list = async (params: object): Promise<Json> =>
+    (await client.call('thread/list', { limit: 200, modelProviders: [], ...params })).data;
   const [active, archived] = [await list({ archived: false }), await list({ archived: true })];
   const [search, page] = await Promise.all([
     client.call('thread/search', { searchTerm: 'word 7.1', limit: 10 }),

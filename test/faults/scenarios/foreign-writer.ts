@@ -76,14 +76,19 @@ class ForeignRounds {
       const answer = await inSkein.answer(method, { threadId, beforeTurnId, ...params });
       if (answer.error === undefined) this.#defects.push(`${historyMode}: ${method} was not refused`);
       // What needs a loaded thread does not come so far as to meet the holder.
-      else if (answer.error.data?.kind === 'conflict' && !answer.error.data.holder?.includes(`pid ${codex.child.pid}`)) {
+      else if (
+        answer.error.data?.kind === 'conflict' &&
+        !answer.error.data.holder?.includes(`pid ${codex.child.pid}`)
+      ) {
         this.#defects.push(`${historyMode}: ${method} names ${answer.error.data.holder}`);
       } else this.#refused += 1;
     });
     await Promise.all(refusals);
     const { holder } = (await inSkein.answer('thread/resume', { threadId })).error?.data ?? {};
-    if (holder !== `pid ${codex.child.pid} (codex)`) this.#defects.push(`${historyMode}: the holder is said to be ${holder}`);
-    if (!readFileSync(path).equals(before)) this.#defects.push(`${historyMode}: the rollout has changed under its writer`);
+    if (holder !== `pid ${codex.child.pid} (codex)`)
+      this.#defects.push(`${historyMode}: the holder is said to be ${holder}`);
+    if (!readFileSync(path).equals(before))
+      this.#defects.push(`${historyMode}: the rollout has changed under its writer`);
     await inSkein.call('thread/name/set', { threadId, name: 'by Skein' });
     const fork = (await inSkein.call('thread/fork', { threadId })).thread.id as string;
     await inSkein.turn(fork, 'in the fork');
@@ -96,8 +101,10 @@ class ForeignRounds {
     await this.#look(inSkein, historyMode, threadId, ['held by Codex', 'slowly', 'taken over'], 'by Skein');
     await this.#look(inSkein, historyMode, fork, ['held by Codex', 'slowly', 'in the fork'], undefined);
     const text = readFileSync(path, 'utf8');
-    if (!text.startsWith(before.toString('utf8'))) this.#defects.push(`${historyMode}: what Codex wrote is not as it was`);
-    for (const line of text.split('\n').slice(0, -1)) if (!isJson(line)) this.#defects.push(`${historyMode}: a line is torn`);
+    if (!text.startsWith(before.toString('utf8')))
+      this.#defects.push(`${historyMode}: what Codex wrote is not as it was`);
+    for (const line of text.split('\n').slice(0, -1))
+      if (!isJson(line)) this.#defects.push(`${historyMode}: a line is torn`);
     if ((await daemon.stop()) !== 0) this.#defects.push(`${historyMode}: the daemon ends badly`);
     const again = await startCodex(home, model, { whenDone });
     const reader = await RpcClient.connect(again.url);
@@ -106,7 +113,13 @@ class ForeignRounds {
     await again.stop('SIGKILL');
   }
 
-  async #look(client: RpcClient, mode: string, threadId: string, words: readonly string[], name?: string): Promise<void> {
+  async #look(
+    client: RpcClient,
+    mode: string,
+    threadId: string,
+    words: readonly string[],
+    name?: string,
+  ): Promise<void> {
     const { data } = await client.call('thread/turns/list', { threadId, itemsView: 'full', sortDirection: 'asc' });
     const said: readonly string[] = data
       .flatMap((turn: Json) => turn.items)

@@ -159,7 +159,9 @@ export const lifecycleSessions: readonly Session[] = [
       const beforeTurnId = await player.turn(threadId, 'one');
       await player.ask('thread/revert', { threadId, beforeTurnId }, 'bystander');
       await player.allHear('thread/reverted');
+      await player.ask('thread/list', { cwd: player.cwd });
       await player.turn(threadId, 'two');
+      await player.ask('thread/read', { threadId });
     },
   ],
   [
@@ -183,6 +185,18 @@ export const lifecycleSessions: readonly Session[] = [
     await player.ask('thread/list', { cwd: player.cwd, sortKey: 'created_at' });
     await player.ask('thread/delete', { threadId });
   }),
+  [
+    'a deletion that a fork stands against',
+    async (player) => {
+      const threadId = await player.start();
+      await player.turn(threadId, 'one');
+      const { thread } = await player.ask('thread/fork', { threadId });
+      await player.allHear('thread/started', (told) => told.thread.id === thread.id);
+      await player.ask('thread/resume', { threadId, excludeTurns: true }, 'watcher');
+      await player.ask('thread/delete', { threadId });
+      await player.ask('thread/read', { threadId });
+    },
+  ],
   ...inBoth('a thread that says where it comes from', async (player, _start, historyMode) => {
     const threadId = await player.start({ historyMode, threadSource: 'user' });
     await player.turn(threadId, 'one');

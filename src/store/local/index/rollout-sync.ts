@@ -384,13 +384,14 @@ export class RolloutSync {
 /** What a revert does not take back. */
 function lastingFacts({
   header,
+  preview,
   cwd,
   modelProvider,
   git,
   memoryMode,
   namedInHistory,
 }: ThreadFacts): Partial<ThreadFacts> {
-  return { header, cwd, modelProvider, git, memoryMode, namedInHistory };
+  return { header, preview, cwd, modelProvider, git, memoryMode, namedInHistory };
 }
 
 /** A file that is known by what it holds, whatever it is called. */

@@ -2,7 +2,7 @@
  * The index: rows derived from rollouts and `session_index.jsonl`, with byte offsets into them (D7). It may lag,
  * never leads, and is thrown away and rebuilt whenever its version differs. No migration, ever: the files are the truth.
  */
-export const INDEX_VERSION = 4;
+export const INDEX_VERSION = 5;
 
 export const SCHEMA = `
 -- One row a rollout file.
