@@ -12,7 +12,7 @@ export async function readInfo(home: string): Promise<DaemonInfo | undefined> {
     const info: unknown = JSON.parse(await readFile(daemonFiles(home).info, 'utf8'));
     const itsHome = isJsonObject(info) && stringMember(info, 'socket') !== undefined ? info['home'] : undefined;
     if (typeof itsHome !== 'string' || !(await isSame(home, itsHome))) return undefined;
-    return info as unknown as DaemonInfo;
+    return info as object as DaemonInfo;
   } catch {
     return undefined;
   }

@@ -8,10 +8,21 @@ import { killPoints } from './scenarios/kill-points.ts';
 import { sabotage } from './scenarios/sabotage.ts';
 import { damagedIndex } from './scenarios/damaged-index.ts';
 import { foreignWriter } from './scenarios/foreign-writer.ts';
+import { shutdown } from './scenarios/shutdown.ts';
+import { hostileClients } from './scenarios/hostile-clients.ts';
 import { starts } from './scenarios/starts.ts';
 import { table } from './table.ts';
 
-const SCENARIOS: readonly Scenario[] = [killUnderLoad, killPoints, sabotage, starts, damagedIndex, foreignWriter];
+const SCENARIOS: readonly Scenario[] = [
+  killUnderLoad,
+  killPoints,
+  sabotage,
+  starts,
+  damagedIndex,
+  foreignWriter,
+  hostileClients,
+  shutdown,
+];
 
 const HELP = `npm run test:faults -- [OPTIONS]
 

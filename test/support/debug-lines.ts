@@ -1,6 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { onTestFinished } from 'vitest';
+import type { WhenDone } from './process.ts';
 import type { Json } from './rpc-client.ts';
 
 /** A raw connection to a debug socket: lines out, lines in. */
@@ -13,7 +14,7 @@ export interface DebugLines {
   call(method: string, params?: unknown): Promise<Json>;
 }
 
-export async function connectDebug(path: string): Promise<DebugLines> {
+export async function connectDebug(path: string, whenDone: WhenDone = onTestFinished): Promise<DebugLines> {
   const socket = createConnection(path);
   const received: Json[] = [];
   const listeners = new Set<() => void>();
@@ -25,7 +26,7 @@ export async function connectDebug(path: string): Promise<DebugLines> {
     received.push(...lines.map((line) => JSON.parse(line)));
     for (const listener of listeners) listener();
   });
-  onTestFinished(async () => {
+  whenDone(async () => {
     if (socket.closed) return;
     socket.destroy();
     await once(socket, 'close');

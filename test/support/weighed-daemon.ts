@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
+import type { WhenDone } from './process.ts';
 import { startDaemon, type RunningDaemon } from './daemon.ts';
 import { connectDebug } from './debug-lines.ts';
-import { eventually } from './eventually.ts';
 import { tempFolder } from './temp-home.ts';
 
 /** What a daemon takes when it has thrown away what it does not need. */
@@ -20,19 +20,23 @@ export interface WeighedDaemon extends RunningDaemon {
 /** Collects garbage when it is told to. */
 const COLLECTOR = `data:text/javascript,process.on('SIGUSR2', () => { gc(); console.log('collected'); })`;
 
-/** A daemon on a home of its own that can be weighed. */
-export async function startWeighed(args: readonly string[] = []): Promise<WeighedDaemon> {
-  const daemon = await startDaemon(tempFolder(), args, onTestFinished, {
+/** A daemon that can be weighed, on a home of its own if none is given. */
+export async function startWeighed(
+  args: readonly string[] = [],
+  whenDone: WhenDone = onTestFinished,
+  home = tempFolder('skein-', whenDone),
+): Promise<WeighedDaemon> {
+  const daemon = await startDaemon(home, args, whenDone, {
     execArgv: ['--expose-gc', '--import', COLLECTOR],
   });
-  const debug = await connectDebug(daemon.info.debugSocket ?? '');
-  const collections = (): number => daemon.output().split('collected').length;
+  const debug = await connectDebug(daemon.info.debugSocket ?? '', whenDone);
+  const collections = (): number => daemon.output().split('collected').length - 1;
   return {
     ...daemon,
     weigh: async () => {
-      const before = collections();
+      const collected = collections() + 1;
       daemon.child.kill('SIGUSR2');
-      await eventually(() => expectMore(collections(), before));
+      await daemon.said(new RegExp(`(?:collected[^]*?){${collected}}`));
       const { heapUsedBytes, rssBytes, descriptors, activeResources } = (await debug.call('snapshot')).result.daemon;
       // Reading and writing goes on as long as anyone looks.
       const lasting = Object.entries(activeResources).filter(([kind]) => !kind.startsWith('FSReq'));
@@ -44,8 +48,4 @@ export async function startWeighed(args: readonly string[] = []): Promise<Weighe
       };
     },
   };
-}
-
-function expectMore(count: number, before: number): void {
-  if (count <= before) throw new Error('the daemon has not collected its garbage');
 }

@@ -72,7 +72,7 @@ export class Owner {
 
   async #act(): Promise<void> {
     const habit = this.#owned.size === 0 ? 'start' : this.#random.weighted(HABITS);
-    if (habit === 'start') await this.start();
+    if (habit === 'start') await this.start().catch(passOverStopping);
     else if (habit !== 'revert' || this.#ledger.isRevertible)
       await this.perform(habit, this.#random.pick([...this.#owned.keys()]));
   }
@@ -258,6 +258,11 @@ export class Owner {
 /** The daemon is gone, and with it whatever was asked. */
 export const isLostConnection = (error: unknown): boolean =>
   /connection ended|not open|ECONNRESET|CONNECTING/.test(String(error));
+
+/** A daemon that is about to end takes no new threads; its clients see its end next. */
+function passOverStopping(error: unknown): void {
+  if (!(error instanceof RpcRefusal) || error.body.data?.kind !== 'overloaded') throw error;
+}
 
 const asInput = (text: string): Json => [{ type: 'text', text, text_elements: [] }];
 

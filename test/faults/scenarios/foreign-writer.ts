@@ -127,7 +127,8 @@ class ForeignRounds {
       .map(({ content }: Json) => content.map(({ text }: Json) => text).join(''));
     this.#words += words.length;
     this.#found += words.filter((word) => said.includes(word)).length;
-    if (said.join() !== words.join()) this.#defects.push(`${mode}: ${threadId} says [${said}] instead of [${words}]`);
+    if (said.join() !== words.join())
+      this.#defects.push(`${mode}: ${threadId} says [${said.join()}] instead of [${words.join()}]`);
     if (name === undefined) return;
     const { thread } = await client.call('thread/read', { threadId });
     if (thread.name !== name) this.#defects.push(`${mode}: ${threadId} is called ${thread.name}`);
