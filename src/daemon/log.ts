@@ -12,14 +12,17 @@ export interface LogTarget {
 /**
  * A log file that never grows beyond its bound (F16): at the limit it is set aside as `.1`, older ones move up, and
  * the oldest goes. Lines are written at once, so that a killed daemon has said what it said. A disk that takes
- * no more lines is no reason to stop.
+ * no more lines is no reason to stop; when it does again, lines go on, each on its own.
  */
 export class RotatingFile implements LogTarget {
   readonly #path: string;
   readonly #maxBytes: number;
   readonly #keptFiles: number;
-  /** Undefined once closed: its number may be another file's by then. */
+  /** Undefined once closed, and while the next file cannot be opened: its number may be another file's by then. */
   #fd: number | undefined;
+  #isClosed = false;
+  /** The last line is there only in part. */
+  #isTorn = false;
   #size: number;
 
   constructor(path: string, maxBytes: number, keptFiles: number) {
@@ -32,31 +35,39 @@ export class RotatingFile implements LogTarget {
   }
 
   write(line: string): void {
-    if (this.#fd === undefined) return;
+    if (this.#isClosed) return;
     try {
       const isFull = this.#size > 0 && this.#size + line.length > this.#maxBytes;
-      this.#size += writeSync(isFull ? this.#rotate() : this.#fd, line);
+      if (isFull) this.#rotate();
+      const bytes = Buffer.from(this.#isTorn ? `\n${line}` : line);
+      const written = writeSync((this.#fd ??= openSync(this.#path, 'a', 0o600)), bytes);
+      this.#size += written;
+      if (written > 0) this.#isTorn = written < bytes.length;
     } catch {
       // Nothing can be said about a log that cannot be written.
     }
   }
 
   close(): void {
+    this.#isClosed = true;
+    this.#letGo();
+  }
+
+  #letGo(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
   }
 
-  #rotate(): number {
-    this.close();
+  #rotate(): void {
+    this.#letGo();
     rmSync(`${this.#path}.${this.#keptFiles}`, { force: true });
     for (let index = this.#keptFiles - 1; index >= 1; index -= 1) {
       if (existsSync(`${this.#path}.${index}`)) renameSync(`${this.#path}.${index}`, `${this.#path}.${index + 1}`);
     }
     if (this.#keptFiles > 0) renameSync(this.#path, `${this.#path}.1`);
     else rmSync(this.#path, { force: true });
-    this.#fd = openSync(this.#path, 'a', 0o600);
     this.#size = 0;
-    return this.#fd;
+    this.#isTorn = false;
   }
 }
 

@@ -12,8 +12,10 @@ export type ErrorCode =
   | 'unsupported'
   /** A bounded queue is full; try again later. */
   | 'overloaded'
-  /** The environment failed (disk, database, bug); `errno` when the system gave one. */
-  | 'internal';
+  /** The environment failed (disk, database, bug); `errno` when the system gave one. What was asked for is not done. */
+  | 'internal'
+  /** As `internal`, but whoever asks again must look first: it may be done, or turn up as done after a crash. */
+  | 'uncertain';
 
 /** Facts beside the message. Nothing secret: these reach logs and clients. */
 export interface ErrorDetail {
@@ -58,6 +60,10 @@ export function internal(message: string, cause?: unknown): SkeinError {
   const text = cause === undefined ? message : `${message}: ${messageOf(cause)}`;
   return new SkeinError('internal', text, errno === undefined ? {} : { errno }, cause);
 }
+
+/** What failed, and could not be taken back either. */
+export const uncertain = ({ message, detail, cause }: SkeinError): SkeinError =>
+  new SkeinError('uncertain', `${message}; it may have been done all the same`, detail, cause);
 
 /** A thrown value as a `SkeinError`: unchanged if it is one, else internal. Total. */
 export function toSkeinError(thrown: unknown, context = 'unexpected failure'): SkeinError {

@@ -116,7 +116,7 @@ export class LiveThread {
 
   /**
    * Called when a barrier has something to do or to find out: records stay queued whatever happens, a lazy thread was
-   * stored, or an append failed that is to be made up for.
+   * stored, or an append failed that is to be made up for, or that has left something to be cut off.
    */
   onQueued(listener: () => void): void {
     this.#onQueued = listener;
@@ -145,8 +145,10 @@ export class LiveThread {
       }
       await stored;
     } catch (error) {
-      if (onFailure === 'withdraw' || wasRefused(error)) this.#withdraw(appended);
-      else {
+      if (onFailure === 'withdraw' || wasRefused(error)) {
+        this.#withdraw(appended);
+        if (error instanceof SkeinError && error.code === 'uncertain') this.#onQueued();
+      } else {
         this.#settle(appended);
         this.#owesPower ||= durability === 'power';
         this.#onQueued();

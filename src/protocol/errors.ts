@@ -31,6 +31,7 @@ const CODE_OF: Readonly<Record<ErrorCode, number>> = {
   unsupported: RPC_CODES.unsupported,
   overloaded: RPC_CODES.overloaded,
   internal: RPC_CODES.internal,
+  uncertain: RPC_CODES.internal,
 };
 
 /** What clients are told of a failure that nobody has foreseen: its own words may hold anything. */

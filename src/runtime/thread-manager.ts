@@ -341,7 +341,10 @@ export class ThreadManager {
       if (loaded?.isStored === false) return [threadId];
       return store.deleteThreads([threadId, ...family]);
     });
-    await this.#organization.forget(deleted);
+    // They are gone, whatever becomes of what was set for them.
+    await this.#organization.forget(deleted).catch((error: unknown) => {
+      this.#options.onProblem('what was set for deleted threads could not be removed', error);
+    });
     await answer(deleted);
     for (const id of deleted) this.#tell(id, { type: 'threadDeleted' });
     return deleted;

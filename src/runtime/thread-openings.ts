@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { SkeinError, toSkeinError, uncertain } from '../domain/errors.ts';
 import type { ThreadId } from '../domain/ids.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
@@ -101,7 +102,9 @@ export class ThreadOpenings {
       };
       return guardedInit(live, finish, signal).catch(async (error: unknown) => {
         // A fork is stored as it is made; half of one is nobody's.
-        await store.deleteThreads([threadId]).catch(() => {});
+        await store.deleteThreads([threadId]).catch((left: unknown) => {
+          if (!(left instanceof SkeinError) || left.code !== 'notFound') throw uncertain(toSkeinError(error));
+        });
         throw error;
       });
     };

@@ -126,7 +126,8 @@ export class Dispatcher {
   }
 
   #report(method: string, error: unknown): void {
-    if (error instanceof RpcError || (error instanceof SkeinError && error.code !== 'internal')) return;
+    const isExpected = error instanceof SkeinError && error.code !== 'internal' && error.code !== 'uncertain';
+    if (error instanceof RpcError || isExpected) return;
     this.#log.problem(`${method} failed: ${messageOf(error)}`, error);
   }
 }

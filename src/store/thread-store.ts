@@ -60,8 +60,9 @@ export interface AppendRecords {
   readonly durability: Durability;
   /**
    * What becomes of the records if they cannot be written now. `keep`: they stay queued, and later writes
-   * and barriers retry them, so the caller must not send them again. `withdraw`: they are taken back, unless they had
-   * been written and only putting them on stable storage failed: then they stay, and are retried like the others.
+   * and barriers retry them, so the caller must not send them again. `withdraw`: they are taken back. Where that fails
+   * too the error is `uncertain`: readers may see them until a later write or barrier has taken them back, or, if the
+   * process ends before that, for good.
    */
   readonly onFailure: 'keep' | 'withdraw';
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { lockHome } from '../../src/daemon/home-lock.ts';
@@ -6,6 +6,7 @@ import { createLogger, RotatingFile } from '../../src/daemon/log.ts';
 import { makePrivateFolder, readOrMake, replaceFile } from '../../src/daemon/private-files.ts';
 import { Releasers } from '../../src/daemon/releasers.ts';
 import { usableSocketPath } from '../../src/daemon/socket-paths.ts';
+import { limitFileSize } from '../support/faults.ts';
 import { tempFolder } from '../support/temp-home.ts';
 
 const modeOf = (path: string): number => statSync(path).mode & 0o777;
@@ -81,6 +82,25 @@ it('LIFE-10 a log that is closed or cannot be written stops nothing', () => {
   log.write('after the end\n');
   log.close();
   expect(readdirSync(join(folder, 'daemon.log.1'))).toEqual(['in the way']);
+});
+
+it('LIFE-26 a log goes on when its disk does, and a line that was cut off costs itself only', () => {
+  const folder = tempFolder();
+  const path = join(folder, 'daemon.log');
+  const log = new RotatingFile(path, 40, 1);
+  onTestFinished(() => log.close());
+  log.write('first line\n');
+  limitFileSize(15);
+  log.write('second line\n');
+  log.write('third line\n');
+  limitFileSize(null);
+  log.write('fourth\n');
+  expect(readFileSync(path, 'utf8')).toBe('first line\nseco\nfourth\n');
+  mkdirSync(join(folder, 'daemon.log.1', 'in the way'), { recursive: true });
+  log.write('a line for which there is no room\n');
+  rmSync(join(folder, 'daemon.log.1'), { recursive: true });
+  log.write('the next one, for which there is\n');
+  expect(readFileSync(path, 'utf8')).toBe('the next one, for which there is\n');
 });
 
 it('LIFE-11 log lines carry no tokens', () => {

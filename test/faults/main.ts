@@ -3,6 +3,7 @@ import { SKEIN } from '../support/daemon.ts';
 import { printProtocolSchemas } from '../support/protocol-schemas.ts';
 import { Random } from './random.ts';
 import type { Figures, Scenario } from './scenario.ts';
+import { diskErrors } from './scenarios/disk-errors.ts';
 import { killUnderLoad } from './scenarios/kill-under-load.ts';
 import { killPoints } from './scenarios/kill-points.ts';
 import { sabotage } from './scenarios/sabotage.ts';
@@ -16,6 +17,7 @@ import { table } from './table.ts';
 const SCENARIOS: readonly Scenario[] = [
   killUnderLoad,
   killPoints,
+  diskErrors,
   sabotage,
   starts,
   damagedIndex,

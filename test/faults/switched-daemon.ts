@@ -10,8 +10,8 @@ const ROOT = join(import.meta.dirname, '../..');
 
 /** A real daemon whose calls to the disk can be made to fail, or to kill it. */
 export interface SwitchedDaemon extends RunningDaemon {
-  /** From now on; null: no more. Resolves when the daemon knows. */
-  readonly inject: (fault: DiskFault | null) => Promise<void>;
+  /** From now on; null: no more. Resolves when the daemon knows. @returns how many calls the one before has hit */
+  readonly inject: (fault: DiskFault | null) => Promise<number>;
 }
 
 /** Starts daemons with the switch in them, which is compiled once. */
@@ -58,7 +58,8 @@ export class SwitchedDaemons {
       inject: async (fault) => {
         set(fault);
         daemon.child.kill('SIGUSR2');
-        await daemon.said(new RegExp(`\\[fault ${serial}\\]`));
+        const [, hits] = await daemon.said(new RegExp(`\\[fault ${serial}\\] (\\d+)`));
+        return Number(hits);
       },
     };
   }

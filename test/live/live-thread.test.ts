@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { internal, overloaded } from '../../src/domain/errors.ts';
+import { internal, overloaded, uncertain, type SkeinError } from '../../src/domain/errors.ts';
 import type { ThreadId } from '../../src/domain/ids.ts';
 import { localTimeOf } from '../../src/domain/rollout-file-name.ts';
 import type { RolloutItem } from '../../src/domain/rollout-line.ts';
@@ -173,9 +173,14 @@ describe('live thread', () => {
     expect(durabilities).toEqual(['power', 'power', 'process']);
   });
 
-  it('LIVE-8 says when a barrier has something to do: when records stay queued, or a withdrawable append is stored', async () => {
+  it('LIVE-8 says when a barrier has something to do: when records stay queued, a withdrawable append is stored, or one is uncertain', async () => {
     const held = gate();
-    const { live, queued } = await watched((method) => (method === 'appendItems' ? held.passed : undefined));
+    let broken: SkeinError | null = null;
+    const { live, queued } = await watched((method) => {
+      if (method !== 'appendItems') return;
+      if (broken !== null) throw broken;
+      return held.passed;
+    });
     const withdrawable = live.append([userMessage('one')], { onFailure: 'withdraw' });
     expect(queued()).toBe(0);
     const kept = live.append([userMessage('two')]);
@@ -183,6 +188,14 @@ describe('live thread', () => {
     held.open();
     await Promise.all([withdrawable, kept]);
     expect(queued()).toBe(2);
+    for (const [error, times] of [
+      [internal('the disk is full'), 2],
+      [uncertain(internal('the disk is full')), 3],
+    ] as const) {
+      broken = error;
+      await expect(live.append([userMessage('three')], { onFailure: 'withdraw' })).rejects.toThrow(error);
+      expect(queued()).toBe(times);
+    }
   });
 
   it.each(['legacy', 'paginated'] as const)('LIVE-9 derives what a thread is about from %s records', async (mode) => {

@@ -5,6 +5,7 @@ import { EchoModel } from '../../src/engine/echo-model.ts';
 import type { ModelClient } from '../../src/engine/model-client.ts';
 import { HomeLayout } from '../../src/store/local/home-layout.ts';
 import { OrganizationFile } from '../../src/store/local/organization-file.ts';
+import { PINNED_SECTION } from '../../src/domain/organization.ts';
 import { eventually } from '../support/eventually.ts';
 import { duringEachChange } from '../support/disk-images.ts';
 import { failing } from '../support/failing-disk.ts';
@@ -122,4 +123,15 @@ it('QUEUE-8 a message whose turn could not be stored waits on, and is not tried 
   let ends = 0;
   await client.notification('turn/completed', () => (ends += 1) === 2, from);
   expect(await saidWords(client, threadId)).toEqual(['first', 'a', 'b']);
+});
+
+it('MGR-50 what people set for threads that are deleted keeps none of them from that', async () => {
+  const server = await serve(tempFolder());
+  const client = await server.connect();
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'hello');
+  await client.call('thread/section/move', { threadId: thread.id, sectionId: PINNED_SECTION.id });
+  const isOrganization = ([path]: readonly unknown[]): boolean => String(path).endsWith('skein_threads.jsonl');
+  await failing('open', 'EIO', () => client.call('thread/delete', { threadId: thread.id }), isOrganization);
+  expect((await client.call('thread/list', {})).data).toEqual([]);
 });

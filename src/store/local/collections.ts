@@ -1,6 +1,6 @@
 import { utimes } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { conflict, errnoOf, invalidRequest, notFound, toSkeinError } from '../../domain/errors.ts';
+import { conflict, errnoOf, invalidRequest, notFound, toSkeinError, uncertain } from '../../domain/errors.ts';
 import type { ThreadId } from '../../domain/ids.ts';
 import { parseRolloutFileName } from '../../domain/rollout-file-name.ts';
 import type { StoredThread } from '../../domain/stored-thread.ts';
@@ -111,9 +111,14 @@ export class Collections {
         await syncDirectory(folder);
       }
     } catch (error) {
-      // The failure is what is told, even if a file cannot be moved back: the thread still is where its last file is.
-      for (const { from, to } of done.toReversed()) await posix.rename(to, from).catch(() => {});
-      throw toSkeinError(error, 'cannot move the rollout');
+      const failure = toSkeinError(error, 'cannot move the rollout');
+      try {
+        for (const { from, to } of done.toReversed()) await posix.rename(to, from);
+      } catch {
+        // The thread is where its last file is.
+        throw uncertain(failure);
+      }
+      throw failure;
     }
   }
 }

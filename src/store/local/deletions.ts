@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { errnoOf, invalidRequest } from '../../domain/errors.ts';
+import { errnoOf, invalidRequest, toSkeinError, uncertain } from '../../domain/errors.ts';
 import { isThreadId, type ThreadId } from '../../domain/ids.ts';
 import { arrayMember, isJsonObject, numberMember, stringMember, type JsonObject } from '../../domain/json.ts';
 import { parseRolloutFileName } from '../../domain/rollout-file-name.ts';
@@ -38,7 +38,8 @@ export class Deletions {
   /**
    * Removes all of them, or none if any is in the way. Returns those that were there.
    * @throws notFound if the first is not there; conflict if another process writes one; invalidRequest if a fork
-   * outside the set continues one
+   * outside the set continues one; uncertain if some files could be removed and others not: the next deletion of the
+   * first, or the next start, goes on with that
    */
   async remove(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]> {
     const [first] = threadIds;
@@ -46,8 +47,9 @@ export class Deletions {
       const doomed = await this.#doomed(new Set(threadIds));
       if (doomed[0]?.threadId !== first) throw noRollout(first);
       await this.assertUnreferenced(threadIds);
-      await this.#intend(first, doomed);
-      await this.#carryOut(first, doomed);
+      await this.#begin(first, doomed);
+      // What is written down is done: if the rest fails now, the next start makes up for it.
+      await this.#cleanUp(first, doomed).catch(() => {});
       return doomed.map(({ threadId }) => threadId);
     });
   }
@@ -119,15 +121,68 @@ export class Deletions {
     await syncDirectory(this.#home.deletions);
   }
 
+  /** Writes down what goes, and removes the files; if none can be removed, nothing was intended. */
+  async #begin(first: ThreadId, doomed: readonly Doomed[]): Promise<void> {
+    const progress = { removed: 0 };
+    try {
+      const isIntended = await this.#intendIfNeeded(first, doomed);
+      await this.#removeFiles(doomed, progress);
+      if (!isIntended) await this.#syncFolders(doomed);
+    } catch (error) {
+      const failure = toSkeinError(error, `cannot delete thread ${first}`);
+      if (progress.removed > 0 || !(await this.#takeBack(first))) throw uncertain(failure);
+      throw failure;
+    }
+  }
+
+  /** One file goes as one by itself: where nothing can be written, it can still be removed. @returns whether it is written down */
+  async #intendIfNeeded(first: ThreadId, doomed: readonly Doomed[]): Promise<boolean> {
+    try {
+      await this.#intend(first, doomed);
+      return true;
+    } catch (error) {
+      if (pathsOf(doomed).length > 1) throw error;
+      return false;
+    }
+  }
+
+  /** @returns false if the intent stays */
+  async #takeBack(first: ThreadId): Promise<boolean> {
+    try {
+      await posix.unlink(this.#intentPath(first)).catch(ignoreMissing);
+      await syncDirectory(this.#home.deletions).catch(ignoreMissing);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   async #carryOut(first: ThreadId, doomed: readonly Doomed[]): Promise<void> {
-    const paths = doomed.flatMap(({ files }) => files.map(({ path }) => path));
-    for (const path of paths.flatMap((file) => this.#copiesOf(file))) {
-      await posix.unlink(path).catch(ignoreMissing);
+    await this.#removeFiles(doomed);
+    await this.#cleanUp(first, doomed);
+  }
+
+  /** The first thread goes last: as long as anything of the set is there, it can be found and deleted. */
+  async #removeFiles(doomed: readonly Doomed[], progress = { removed: 0 }): Promise<void> {
+    for (const path of pathsOf(doomed.toReversed()).flatMap((file) => this.#copiesOf(file))) {
+      try {
+        await posix.unlink(path);
+        progress.removed += 1;
+      } catch (error) {
+        ignoreMissing(error);
+      }
       this.#index.touch(path);
     }
-    for (const folder of new Set(paths.map((path) => dirname(path)))) {
+  }
+
+  async #syncFolders(doomed: readonly Doomed[]): Promise<void> {
+    for (const folder of new Set(pathsOf(doomed).map((path) => dirname(path)))) {
       await syncDirectory(folder).catch(ignoreMissing);
     }
+  }
+
+  async #cleanUp(first: ThreadId, doomed: readonly Doomed[]): Promise<void> {
+    await this.#syncFolders(doomed);
     if (doomed.length > 0) await this.#names.remove(new Set(doomed.map(({ threadId }) => threadId)));
     await posix.unlink(this.#intentPath(first)).catch(ignoreMissing);
   }
@@ -177,6 +232,9 @@ export class Deletions {
     return join(this.#home.deletions, `${threadId}.json`);
   }
 }
+
+const pathsOf = (doomed: readonly Doomed[]): readonly string[] =>
+  doomed.flatMap(({ files }) => files.map(({ path }) => path));
 
 const threadOf = (path: string): ThreadId | undefined => parseRolloutFileName(basename(path))?.threadId;
 

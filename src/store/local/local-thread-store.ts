@@ -136,7 +136,7 @@ export class LocalThreadStore implements ThreadStore {
       try {
         // The name first: one without a thread harms nobody, and the thread appears with it or not at all.
         if (prefix.source.name !== null) await this.#names.append(threadId, prefix.source.name, this.#now());
-        await live.writer.persist('power');
+        await live.writer.persist('power', 'withdraw');
       } catch (error) {
         await this.#live.discard(threadId);
         if (prefix.source.name !== null) await this.#names.remove(new Set([threadId])).catch(() => {});
@@ -422,7 +422,7 @@ export class LocalThreadStore implements ThreadStore {
     const name = { threadId: thread.id, rolloutId, localTime: localTimeOf(this.#now()), isCompressed: false };
     const path = rollouts[0].isArchived ? this.#home.archivedPath(name) : this.#home.activePath(name);
     const start = startOfRollout(() => Promise.resolve(header), 'paginated', prefix);
-    await this.#stored.writeOnce(path, start, (writer) => writer.persist('power'));
+    await this.#stored.writeOnce(path, start, (writer) => writer.persist('power', 'withdraw'));
     return path;
   }
 

@@ -50,12 +50,12 @@ export class NameIndex {
         try {
           await appendFully(fd, text);
           await posix.fdatasync(fd);
+          if (size === 0) await syncDirectory(dirname(this.#path));
         } catch (error) {
           // A name that was refused must not turn up later.
           await posix.ftruncate(fd, size).catch(() => {});
           throw error;
         }
-        if (size === 0) await syncDirectory(dirname(this.#path));
       } finally {
         await posix.close(fd);
       }

@@ -85,17 +85,16 @@ export class OrganizationFile implements OrganizationStore {
         await this.#replace();
         fd = await posix.open(this.#path, ADD, FILE_MODE);
       }
-      const isNew = this.#size === 0;
       try {
         await appendFully(fd, line);
         if (durability === 'power') await posix.fdatasync(fd);
+        if (this.#size === 0) await syncDirectory(dirname(this.#path));
       } catch (error) {
         // What was refused must not turn up later.
         await posix.ftruncate(fd, this.#size).catch(() => {});
         throw error;
       }
       this.#size += line.length;
-      if (isNew) await syncDirectory(dirname(this.#path));
     } finally {
       if (fd >= 0) await posix.close(fd);
     }

@@ -52,7 +52,8 @@ export type RestorePlain = (path: string) => Promise<unknown>;
  * end in one write, after a look whether anyone else has changed it.
  *
  * A failed append leaves nothing behind the last whole record: what it did write is cut off, at once if possible,
- * else before the next append. Bytes that a failed sync may have lost are kept, and written again before the next.
+ * else before the next append. So is an append that is taken back because no sync has reached it. Bytes that a failed
+ * sync may have lost are kept, and written again before the next.
  *
  * Others may compress the file while nothing is written, which takes it out of its place, or put another one there.
  * So the path is looked at before and after each append: what is acknowledged is in the file that it leads to.
@@ -75,8 +76,22 @@ export class RolloutFile {
   #size: number;
   #nextOrdinal: number | null;
   #isUnterminated: boolean;
-  /** What a failed append tried to add behind `#size`. */
+  /** What a failed append tried to add behind `#size`, or one that was taken back has added. */
   #attempt: Buffer | undefined;
+  /** Something was cut off, and loss of power could bring it back. */
+  #isCutUnsynced = false;
+  /** The file was made, and is not wanted: what it was made from. */
+  #unwanted: Extract<RolloutStart, { kind: 'new' }> | undefined;
+  /** The last append, until it is synced. */
+  #last:
+    | {
+        readonly bytes: Buffer;
+        readonly records: number;
+        readonly wasUnterminated: boolean;
+        /** It made the file. */
+        readonly plan?: Extract<RolloutStart, { kind: 'new' }>;
+      }
+    | undefined;
   /** Directories whose entries are new and not yet durable. */
   #unsyncedDirectories: string[] = [];
   /** Appended since the last successful sync, oldest first, and where that begins. */
@@ -124,10 +139,40 @@ export class RolloutFile {
     return this.#unsyncedBytes;
   }
 
+  /** Behind the last whole record something may stand that was refused, now or after a loss of power. */
+  get hasRemains(): boolean {
+    return this.#attempt !== undefined || this.#isCutUnsynced || this.#unwanted !== undefined;
+  }
+
   /** Adds records, all or none; the file comes into being if need be. They are in the kernel when this returns. */
   async append(records: readonly CutRecord[]): Promise<void> {
     if (this.#plan !== undefined) await this.#materialize(this.#plan, records);
     else if (records.length > 0) await this.#extend(records);
+  }
+
+  /** Cuts off what was refused, for good. */
+  async cutRemains(): Promise<void> {
+    if (this.#unwanted !== undefined) await this.#unmake(this.#unwanted);
+    if (this.isStored) await this.#open();
+    else await syncDirectory(dirname(this.path));
+    this.#isCutUnsynced = false;
+  }
+
+  /** Takes the last append back, which must not have been synced. Never fails: what cannot be cut off now are remains. */
+  async takeBack(): Promise<void> {
+    if (this.#last === undefined) return;
+    const { bytes, records, wasUnterminated, plan } = this.#last;
+    this.#last = undefined;
+    this.#unwanted = plan;
+    if (plan !== undefined) return this.recover();
+    this.#attempt = bytes;
+    this.#size -= bytes.length;
+    this.#isUnterminated = wasUnterminated;
+    if (this.#nextOrdinal !== null) this.#nextOrdinal -= records;
+    this.#unsynced = this.#unsynced.filter((one) => one !== bytes);
+    this.#unsyncedBytes = this.#unsynced.reduce((sum, { length }) => sum + length, 0);
+    this.#syncedSize = Math.min(this.#syncedSize, this.#size);
+    await this.recover();
   }
 
   /** Puts everything on stable storage, the file's directory entry included. */
@@ -146,6 +191,7 @@ export class RolloutFile {
     }
     for (const folder of new Set(this.#unsyncedDirectories)) await syncDirectory(folder);
     this.#unsyncedDirectories = [];
+    this.#last = undefined;
   }
 
   /** After a failure: closes the file, and takes away what a failed append left if that is possible now. Never fails. */
@@ -154,7 +200,7 @@ export class RolloutFile {
     if (!this.#isDisplaced) await this.releaseHandle().catch(() => {});
     try {
       if (this.#isUnfinished) await this.#removeUnfinished();
-      if (this.isStored && this.#attempt !== undefined) await this.#open();
+      if (this.hasRemains) await this.cutRemains();
     } catch {
       if (!this.#isDisplaced) await this.releaseHandle().catch(() => {});
     }
@@ -197,6 +243,7 @@ export class RolloutFile {
       if (look === LOOKS) throw internal(`${this.path} was moved while it was written`);
     }
     this.#attempt = undefined;
+    this.#last = { bytes, records: records.length, wasUnterminated: this.#isUnterminated };
     this.#isUnterminated = false;
     this.#unsynced.push(bytes);
     this.#unsyncedBytes += bytes.length;
@@ -223,6 +270,7 @@ export class RolloutFile {
     await this.#publish();
 
     this.#plan = undefined;
+    this.#last = { bytes, records: records.length, wasUnterminated: false, plan };
     this.#size = size;
     this.#syncedSize = isCopy ? size : 0;
     this.#unsynced = isCopy ? [] : [headerBytes, bytes];
@@ -249,6 +297,17 @@ export class RolloutFile {
     this.#unsyncedDirectories.push(dirname(this.path));
   }
 
+  /** Takes a new file away again, so that it is planned as before. */
+  async #unmake(plan: Extract<RolloutStart, { kind: 'new' }>): Promise<void> {
+    await posix.unlink(this.path).catch(ignoreMissing);
+    await this.releaseHandle().catch(() => {});
+    this.#unwanted = undefined;
+    this.#plan = plan;
+    this.#nextOrdinal = plan.nextOrdinal;
+    [this.#size, this.#syncedSize, this.#unsynced, this.#unsyncedBytes] = [0, 0, [], 0];
+    [this.#mustRewrite, this.#isCutUnsynced] = [false, true];
+  }
+
   async #removeUnfinished(): Promise<void> {
     await posix.unlink(unfinishedPath(this.path)).catch(ignoreMissing);
     this.#isUnfinished = false;
@@ -262,6 +321,9 @@ export class RolloutFile {
     if (size < this.#size) {
       throw internal(`${this.path} was cut from ${this.#size} to ${size} bytes by someone else`);
     }
+    this.#attempt = undefined;
+    if (this.#isCutUnsynced) await posix.fdatasync(fd);
+    this.#isCutUnsynced = false;
     if (this.#mustRewrite) await this.#rewriteUnsynced();
     return fd;
   }
@@ -340,7 +402,7 @@ export class RolloutFile {
       length <= attempt.length && attempt.subarray(0, length).equals(await readRange(fd, this.#size, length));
     if (!isOwn) throw conflict(`${this.path} is being written by another process`, 'another process');
     await posix.ftruncate(fd, this.#size);
-    this.#attempt = undefined;
+    this.#isCutUnsynced = true;
   }
 
   /** After a failed sync the kernel may have dropped pages that it had taken: they are written again, in place. */

@@ -1,4 +1,4 @@
-import { internal, invalidRequest, overloaded, toSkeinError, type SkeinError } from '../../domain/errors.ts';
+import { internal, invalidRequest, overloaded, toSkeinError, uncertain, type SkeinError } from '../../domain/errors.ts';
 import type { Durability, NewRecord } from '../thread-store.ts';
 import { MAX_LINE_BYTES } from './line-splitter.ts';
 import type { HandleHolder, OpenFiles } from './open-files.ts';
@@ -24,6 +24,9 @@ interface Batch {
   readonly reject: (error: SkeinError) => void;
 }
 
+/** It may have to be cut off again after it was written: nothing is written behind it before it is durable. */
+const isReversible = ({ durability, onFailure }: Batch): boolean => onFailure === 'withdraw' && durability === 'power';
+
 /** A writer that can't keep up refuses rather than grow: queued records beyond this many bytes (D11). */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 
@@ -39,7 +42,8 @@ const MAX_UNSYNCED_BYTES = 1024 * 1024;
  *
  * After a failure whoever waited is told; the records stay queued unless they were to be withdrawn, and the next
  * append or barrier tries again. A write is tried twice, the second time on a freshly opened file, before it
- * counts as failed. What was written is never sent again.
+ * counts as failed. What was written is never sent again. Withdrawn records that were written and could not be synced
+ * are cut off.
  */
 export class RolloutWriter implements HandleHolder {
   readonly #file: RolloutFile;
@@ -49,6 +53,8 @@ export class RolloutWriter implements HandleHolder {
   #queuedBytes = 0;
   #queuedCount = 0;
   #writtenCount = 0;
+  /** Records at the end of the file that are cut off if they cannot be synced, or none and a new file. */
+  #reversibleCount: number | undefined;
   #failure: SkeinError | undefined;
   #isEnded = false;
   /** Settles when the writes under way have ended; undefined while there are none. Never rejects. */
@@ -92,7 +98,8 @@ export class RolloutWriter implements HandleHolder {
    * Queues records; resolves when they are as durable as asked.
    * @throws overloaded if too much waits already, invalidRequest for a record that no reader would take: nothing is
    * queued then. Else what made the write fail, with errno: with `keep` the records stay queued and must not be sent
-   * again; with `withdraw` they are gone, unless they had been written and only the sync failed.
+   * again; with `withdraw` they are gone, unless the code is `uncertain`: then they could not be cut off, which is tried
+   * again before anything else is written.
    */
   append(
     records: readonly NewRecord[],
@@ -107,9 +114,9 @@ export class RolloutWriter implements HandleHolder {
     return this.#enqueue([], { durability, onFailure: 'keep', isMaterializing: false });
   }
 
-  /** As {@link flush}, but a planned rollout comes into being with its header alone. */
-  persist(durability: Durability): Promise<void> {
-    return this.#enqueue([], { durability, onFailure: 'keep', isMaterializing: true });
+  /** As {@link flush}, but a planned rollout comes into being with its header alone; `withdraw`: or not at all. */
+  persist(durability: Durability, onFailure: 'keep' | 'withdraw' = 'keep'): Promise<void> {
+    return this.#enqueue([], { durability, onFailure, isMaterializing: true });
   }
 
   /** Flushes and ends, together with what is appended meanwhile. If that fails the writer goes on and can be closed again. */
@@ -132,6 +139,7 @@ export class RolloutWriter implements HandleHolder {
     this.#records = [];
     this.#failBatches(internal(`the writer of ${this.path} was discarded`));
     await this.#pumping;
+    await this.#takeBack();
     await this.#letGo();
   }
 
@@ -195,6 +203,7 @@ export class RolloutWriter implements HandleHolder {
         await this.#file.recover();
         failures += 1;
         if (failures < 2 && !this.#isEnded) continue;
+        await this.#takeBack();
         this.#failBatches(toSkeinError(thrown, `cannot write ${this.path}`));
       }
     }
@@ -205,18 +214,27 @@ export class RolloutWriter implements HandleHolder {
   /** One write of everything that waits, and one sync if anyone waits for it. */
   async #round(): Promise<void> {
     const isMaterializing = !this.isStored && this.#batches.some((batch) => batch.isMaterializing);
-    if (this.#records.length > 0 || isMaterializing) await this.#write();
+    if (this.#reversibleCount === undefined) {
+      if (this.#file.hasRemains) await this.#file.cutRemains();
+      if (this.#records.length > 0 || isMaterializing) await this.#write();
+    }
     this.#settle('process');
     const isAwaited = this.#batches.some((batch) => batch.upTo <= this.#writtenCount);
     if (isAwaited || this.#file.unsyncedBytes > MAX_UNSYNCED_BYTES) {
       await this.#file.sync();
+      this.#reversibleCount = undefined;
       this.#settle('power');
     }
   }
 
+  /** Writes what waits, up to where it changes whether it may have to be cut off. */
   async #write(): Promise<void> {
-    const { length } = this.#records;
-    await this.#file.append(this.#records.map((record) => record.cut));
+    const [first] = this.#records;
+    const mayGo = first === undefined ? this.#batches.every(isReversible) : isReversible(first.batch);
+    const end = this.#records.findIndex(({ batch }) => isReversible(batch) !== mayGo);
+    const length = end < 0 ? this.#records.length : end;
+    await this.#file.append(this.#records.slice(0, length).map((record) => record.cut));
+    if (mayGo) this.#reversibleCount = length;
     // Records that were queued meanwhile stand behind these.
     const written = this.#records.splice(0, length);
     this.#queuedBytes -= written.reduce((sum, record) => sum + record.byteLength, 0);
@@ -233,13 +251,22 @@ export class RolloutWriter implements HandleHolder {
     for (const batch of done) batch.resolve();
   }
 
+  /** Cuts off what was written, and is now going to be refused. */
+  async #takeBack(): Promise<void> {
+    if (this.#reversibleCount === undefined) return;
+    await this.#file.takeBack();
+    this.#writtenCount -= this.#reversibleCount;
+    this.#reversibleCount = undefined;
+  }
+
   #failBatches(error: SkeinError): void {
     this.#failure = error;
+    const refusal = this.#file.hasRemains ? uncertain(error) : error;
     const failed = this.#batches;
     this.#batches = [];
     this.#records = this.#records.filter((record) => record.batch.onFailure === 'keep');
     this.#queuedCount = this.#writtenCount + this.#records.length;
     this.#queuedBytes = this.#records.reduce((sum, record) => sum + record.byteLength, 0);
-    for (const batch of failed) batch.reject(error);
+    for (const batch of failed) batch.reject(batch.onFailure === 'withdraw' ? refusal : error);
   }
 }

@@ -10,7 +10,7 @@ import { describeHolder } from './lock-holder.ts';
 
 /** The right to write one thread, across processes. */
 export interface WriterLock {
-  /** Gives the right back. Idempotent. */
+  /** Gives the right back. Idempotent; never rejects. */
   release(): Promise<void>;
 }
 
@@ -66,18 +66,16 @@ export class WriterLocks {
     return { release: () => (released ??= this.#mutex.run(() => this.#release(path, fd))) };
   }
 
+  /** Never fails to give the right back: a file that cannot be removed stays, and does no harm. */
   async #release(path: string, fd: number): Promise<void> {
-    const coordinationFd = await this.#openCoordination();
-    const isAlone = tryLock(coordinationFd, 'exclusive');
-    try {
-      // While another process takes a lock in this folder, the empty file stays: it does no harm.
-      if (isAlone) await removeFile(path);
-    } finally {
-      // A child process that is just being started shares the descriptor for a moment: closing alone would not do.
-      unlock(fd);
-      await posix.close(fd);
-      if (isAlone) unlock(coordinationFd);
-    }
+    const coordinationFd = await this.#openCoordination().catch(() => undefined);
+    // While another process takes a lock in this folder, the empty file stays.
+    const isAlone = coordinationFd !== undefined && tryLock(coordinationFd, 'exclusive');
+    if (isAlone) await removeFile(path).catch(() => {});
+    // A child process that is just being started shares the descriptor for a moment: closing alone would not do.
+    unlock(fd);
+    await posix.close(fd).catch(() => {});
+    if (isAlone) unlock(coordinationFd);
   }
 
   /** The coordination lock's file, as it is in the folder now: one that was removed coordinates nobody. */

@@ -28,6 +28,10 @@ export interface OwnerOptions {
   readonly ids?: readonly string[];
   /** Of threads that it starts; default: now the one and now the other. */
   readonly historyMode?: 'legacy' | 'paginated';
+  /** How often it steers its turns; default: one in five. */
+  readonly steers?: number;
+  /** Hears each refusal, as it came. */
+  readonly onRefusal?: (method: string, body: Json) => void;
 }
 
 /** A thread of this owner, while one daemon lives. */
@@ -52,6 +56,8 @@ export class Owner {
   readonly #ledger: Ledger;
   readonly #owned = new Map<string, Owned>();
   #count = 0;
+  /** The last refusal leaves open whether it is done. */
+  #isUncertain = false;
 
   constructor(options: OwnerOptions) {
     this.#options = options;
@@ -85,6 +91,11 @@ export class Owner {
     owned.isLoaded = true;
     await this.#turn(owned);
     return owned.id;
+  }
+
+  /** Resolves when no turn runs in any of its threads that it has heard of. */
+  async idle(): Promise<void> {
+    for (const { turnEnd } of this.#owned.values()) await turnEnd;
   }
 
   /** Does something with one of its threads, if that is still there; loads it, and takes it out of the archive, as need be. */
@@ -139,7 +150,7 @@ export class Owner {
     const { id } = answer.turn;
     if (!owned.turns.has(id)) owned.turns.set(id, text);
     const texts = [text];
-    if (this.#random.chance(0.2)) {
+    if (this.#random.chance(this.#options.steers ?? 0.2)) {
       const more = this.#words();
       const params = { input: asInput(more), expectedTurnId: id };
       const steered = await this.#ask(owned, withWords(owned.entry.certain, more), 'steers', 'turn/steer', params);
@@ -190,7 +201,9 @@ export class Owner {
       thread.said.findIndex(({ text }) => text === first),
     );
     owned.entry.isReverted = true;
-    await this.#ask(owned, { ...thread, said }, 'reverts', 'thread/revert', { beforeTurnId });
+    const answer = await this.#ask(owned, { ...thread, said }, 'reverts', 'thread/revert', { beforeTurnId });
+    // It was unloaded for that, and may not have come back.
+    if (answer === undefined) owned.isLoaded = false;
   }
 
   async #archive(owned: Owned): Promise<void> {
@@ -213,12 +226,13 @@ export class Owner {
   /** Asks for a change. While it is under way the thread may be either. @returns undefined if it was refused */
   async #ask(owned: Owned, next: Fate, kind: string, method: string, params: object = {}): Promise<Json> {
     owned.entry.pending = next;
+    this.#isUncertain = false;
     const answer = await this.#tell(owned, method, params);
     if (answer !== undefined) {
       owned.entry.certain = next;
       this.#ledger.count(kind);
     }
-    owned.entry.pending = undefined;
+    if (!this.#isUncertain) owned.entry.pending = undefined;
     return answer;
   }
 
@@ -232,6 +246,8 @@ export class Owner {
     } catch (error) {
       if (!(error instanceof RpcRefusal)) throw error;
       trail.push(error.message);
+      this.#isUncertain = error.body.data?.kind === 'uncertain';
+      this.#options.onRefusal?.(method, error.body);
       this.#ledger.refuse(method, error.body.message, owned.entry);
       return undefined;
     }

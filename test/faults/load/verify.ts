@@ -67,9 +67,7 @@ async function look(client: RpcClient, id: string, places: readonly boolean[]): 
   if (more.length > 0) return `is listed ${places.length} times`;
   try {
     const { thread } = await client.call('thread/read', { threadId: id, includeTurns: true });
-    // A thread that says nothing any more has nothing to be listed by.
-    const found = foundIn(thread, isArchived ?? thread.path.includes('/archived_sessions/'));
-    return isArchived === undefined && found.said.length > 0 ? 'can be read, and is in no list' : found;
+    return isArchived === undefined ? 'can be read, and is in no list' : foundIn(thread, isArchived);
   } catch (error) {
     if (!(error instanceof RpcRefusal)) throw error;
     if (error.body.data?.kind !== 'notFound') return `cannot be read: ${error.message}`;

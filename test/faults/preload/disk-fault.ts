@@ -11,6 +11,8 @@ export interface DiskFault {
   readonly path: string;
   /** So many calls go well before. */
   readonly after: number;
+  /** So many fail; default: all from there on. */
+  readonly times?: number;
   /** What the system would say. */
   readonly errno: 'ENOSPC' | 'EDQUOT' | 'EIO' | 'EROFS' | 'EMFILE';
 }

@@ -6,7 +6,7 @@ import type { DiskFault } from './disk-fault.ts';
 /**
  * Loaded into a daemon before anything of it (`node --import`): the system calls that it makes through `node:fs` then
  * fail, or kill it, as the file says that `SKEIN_FAULTS` names. It is read again at each SIGUSR2, and the number in it said
- * on standard error when that is done. Calls that SQLite makes do not come by here.
+ * on standard error when that is done, with the number of calls that the one before has hit. Calls that SQLite makes do not come by here.
  */
 
 type Callback = (error: NodeJS.ErrnoException | null, ...results: unknown[]) => void;
@@ -47,9 +47,10 @@ if (isMainThread) {
 
 function read(): void {
   const control = JSON.parse(readFileSync(controlPath, 'utf8')) as { serial: number; fault: DiskFault | null };
+  const hits = fault === null ? 0 : Math.min(Math.max(0, calls - fault.after), fault.times ?? calls);
   fault = control.fault;
   calls = 0;
-  process.stderr.write(`[fault ${control.serial}]\n`);
+  process.stderr.write(`[fault ${control.serial}] ${hits}\n`);
 }
 
 /** Puts the switch before a function of `node:fs`. */
@@ -61,7 +62,8 @@ function wrap(name: string, isSync: boolean): void {
     const call = isSync ? name.slice(0, -'Sync'.length) : name;
     if (fault === null || !fits(fault, call, args)) return Reflect.apply(original, this, args);
     calls += 1;
-    if (calls <= fault.after) return Reflect.apply(original, this, args);
+    if (calls <= fault.after || calls > fault.after + (fault.times ?? calls))
+      return Reflect.apply(original, this, args);
     const [half, error] = [halfOf(call, args), asError(fault, call)];
     switch (fault.kind) {
       case 'kill':

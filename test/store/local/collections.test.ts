@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { failing } from '../../support/failing-disk.ts';
 import { filesBelow } from '../../support/local-store.ts';
-import { listed, storedThread, useLocalStore, wordsIn } from '../../support/local-threads.ts';
+import { forkThread, listed, storedThread, useLocalStore, wordsIn } from '../../support/local-threads.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 
 const rolloutsIn = (home: string): readonly string[] =>
@@ -51,4 +51,37 @@ it('PLACE-9 a move that fails is taken back, and one that would hide another fil
   expect(existsSync(join(home, first))).toBe(true);
   expect(readdirSync(join(home, 'archived_sessions'))).toEqual([basename(first)]);
   expect(await wordsIn(store, threadId)).toEqual(['a', 're: a']);
+});
+
+it('PLACE-11 a move that cannot be taken back either is refused as uncertain', async () => {
+  const home = tempFolder();
+  const store = await useLocalStore(home);
+  const { threadId } = await storedThread(store, 'paginated', ['a']);
+  const isBack = ([from]: readonly unknown[]): boolean => String(from).includes('archived_sessions');
+  const refused = failing('fsync', 'EIO', () =>
+    failing('rename', 'EIO', () => store.archiveThreads([threadId]), isBack),
+  );
+  await expect(refused).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
+  expect(await listed(store, true)).toEqual([threadId]);
+  await store.unarchiveThread(threadId);
+  expect(await wordsIn(store, threadId)).toEqual(['a', 're: a']);
+});
+
+it('PLACE-12 a fork or a revert whose file cannot be synced leaves none', async () => {
+  const home = tempFolder();
+  const store = await useLocalStore(home);
+  const { threadId, turnIds } = await storedThread(store, 'paginated', ['a', 'b']);
+  const before = rolloutsIn(home);
+  for (const call of ['fdatasync', 'fsync'] as const) {
+    // The disk works again when the file is taken away.
+    let failures = 0;
+    const twice = (): boolean => (failures += 1) <= 2;
+    const forked = failing(call, 'EIO', () => forkThread(store, threadId, 'paginated'), twice);
+    await expect(forked).rejects.toMatchObject({ code: 'internal' });
+    failures = 0;
+    const reverted = failing(call, 'EIO', () => store.revertThread(threadId, turnIds[1] ?? ''), twice);
+    await expect(reverted).rejects.toMatchObject({ code: 'internal' });
+    expect(rolloutsIn(home)).toEqual(before);
+  }
+  expect(await wordsIn(store, threadId)).toEqual(['a', 're: a', 'b', 're: b']);
 });

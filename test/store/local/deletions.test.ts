@@ -2,6 +2,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFil
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ThreadId } from '../../../src/domain/ids.ts';
+import { eventually } from '../../support/eventually.ts';
+import { failing } from '../../support/failing-disk.ts';
 import { homeHoldsNothingOf, openLocalStore } from '../../support/local-store.ts';
 import {
   createThread,
@@ -16,6 +18,9 @@ import { holdWriterLock } from '../../support/lock-child.ts';
 import { workAndDie } from '../../support/mortal-store.ts';
 import { someThreadId } from '../../support/records.ts';
 import { tempFolder } from '../../support/temp-home.ts';
+
+const intentsIn = (home: string): readonly string[] =>
+  readdirSync(join(home, 'skein/deletions')).filter((name) => name.endsWith('.json'));
 
 const referenced = { code: 'invalidRequest', message: expect.stringContaining('forked history still references it') };
 
@@ -201,4 +206,50 @@ describe('deletions that a crash has left', () => {
     const last = await useLocalStore(home);
     expect(await last.readThread(kept)).toMatchObject({ name: 'kept' });
   });
+});
+
+it('DEL-13 where nothing can be written one file can still be removed, of several none, and nothing is written down', async () => {
+  const home = tempFolder();
+  const store = await useLocalStore(home);
+  const { threadId: single } = await storedThread(store, 'paginated', ['a']);
+  const { threadId: several, turnIds } = await storedThread(store, 'paginated', ['a', 'b']);
+  await store.revertThread(several, turnIds[1] ?? '');
+  await failing('write', 'ENOSPC', async () => {
+    await store.deleteThreads([single]);
+    await expect(store.deleteThreads([several])).rejects.toMatchObject({
+      code: 'internal',
+      detail: { errno: 'ENOSPC' },
+    });
+  });
+  expect(await listed(store)).toEqual([several]);
+  expect(intentsIn(home)).toEqual([]);
+  expect(await wordsIn(store, several)).toEqual(['a', 're: a']);
+});
+
+it('DEL-14 once the files are gone a deletion is not refused, and the next start finishes it', async () => {
+  const home = tempFolder();
+  const store = await openLocalStore(home);
+  const { threadId } = await storedThread(store, 'paginated', ['a']);
+  await store.updateThreadMetadata(threadId, { name: 'a name' });
+  const isOfNames = ([from]: readonly unknown[]): boolean => String(from).includes('session_index');
+  await failing('rename', 'EIO', () => store.deleteThreads([threadId]), isOfNames);
+  expect(await listed(store)).toEqual([]);
+  expect(intentsIn(home)).toEqual([`${threadId}.json`]);
+  await store.close();
+  await useLocalStore(home);
+  await eventually(() => expect(homeHoldsNothingOf(home, threadId)).toBe(true));
+});
+
+it('DEL-14 if only some files could be removed that is uncertain, and asking again goes on', async () => {
+  const home = tempFolder();
+  const store = await useLocalStore(home);
+  const { threadId, turnIds } = await storedThread(store, 'paginated', ['a', 'b']);
+  await store.revertThread(threadId, turnIds[1] ?? '');
+  let removed = 0;
+  const isSecond = ([path]: readonly unknown[]): boolean =>
+    existsSync(String(path)) && String(path).includes('rollout-') && (removed += 1) > 1;
+  const refused = failing('unlink', 'EIO', () => store.deleteThreads([threadId]), isSecond);
+  await expect(refused).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
+  await store.deleteThreads([threadId]);
+  expect(homeHoldsNothingOf(home, threadId)).toBe(true);
 });

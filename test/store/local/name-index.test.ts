@@ -116,6 +116,10 @@ it('NAME-4 however many names are given at once, here and in another process, wh
 it('NAME-5 a name that cannot be written is refused and leaves no trace, and a failed removal loses nothing', async () => {
   const { names, path, text } = useNames();
   const [first, second] = [someThreadId(), someThreadId()];
+  await failing('fsync', 'EIO', async () => {
+    await expect(names.append(first, 'lost', T0)).rejects.toMatchObject({ code: 'EIO' });
+  });
+  expect(text()).toBe('');
   await names.append(someThreadId(), 'of a third', T0);
   await names.append(first, 'kept', T0);
   const before = text();

@@ -58,6 +58,14 @@ it.each<['write' | 'fdatasync' | 'open', Fault]>([
   expect(await found(path)).toEqual({ 'readState a': state('3') });
 });
 
+it('ORG-4 a first write whose folder cannot be synced leaves nothing', async () => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  const refused = failing('fsync', 'EIO', () => store.write([mark('a', '1')], 'power'));
+  await expect(refused).rejects.toMatchObject({ code: 'internal', detail: { errno: 'EIO' } });
+  expect(await found(path)).toEqual({});
+});
+
 it('ORG-5 lines that are none cost themselves only, and kinds that are not known are kept', async () => {
   const path = newPath();
   const later = { kind: 'later', key: 'x', value: { of: 'a later version' } };

@@ -16,7 +16,10 @@ import {
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { OpenFiles } from '../../../src/store/local/open-files.ts';
+import type { SkeinError } from '../../../src/domain/errors.ts';
+import { posix } from '../../../src/store/local/files.ts';
 import { RolloutWriter } from '../../../src/store/local/rollout-writer.ts';
+import { failing } from '../../support/failing-disk.ts';
 import { closeDescriptorsOf, limitFileSize, setFileSizeLimit } from '../../support/faults.ts';
 import { record } from '../../support/records.ts';
 import {
@@ -28,6 +31,9 @@ import {
   plannedWriter,
   resumedWriter,
 } from '../../support/writers.ts';
+
+/** The store's system calls, as they are. */
+const UNBROKEN = { ...posix };
 
 const ignored = (promise: Promise<unknown>): Promise<unknown> => promise.catch(() => {});
 
@@ -339,6 +345,106 @@ describe('ends', () => {
   });
 });
 
+describe('records that are withdrawn after they were written', () => {
+  const hello = (writer: RolloutWriter, n: number): Promise<void> => writer.append(numbered(n), 'power', 'withdraw');
+
+  it('WRITE-25 a sync that fails twice cuts them off: what went before stays, and a repeat stands there once', async () => {
+    const path = plannedPath();
+    const writer = plannedWriter(path);
+    await writer.append(numbered(0), 'power');
+    // Once as it is told to sync, once more as it tries again; when the cut is synced it works.
+    let failures = 0;
+    const kept = writer.append(numbered(1), 'process');
+    const refused = failing(
+      'fdatasync',
+      'EIO',
+      () => hello(writer, 2),
+      () => (failures += 1) <= 2,
+    );
+    await expect(refused).rejects.toMatchObject({ code: 'internal', detail: { errno: 'EIO' } });
+    await kept;
+    expect(numbersIn(path)).toEqual([0, 1]);
+    await hello(writer, 2);
+    await writer.append(numbered(3), 'process');
+    expect(numbersIn(path)).toEqual([0, 1, 2, 3]);
+    await writer.close();
+  });
+
+  it('WRITE-25 of a new rollout whose first sync fails nothing stays', async () => {
+    const path = plannedPath();
+    const writer = plannedWriter(path);
+    let failures = 0;
+    const refused = failing(
+      'fdatasync',
+      'EIO',
+      () => hello(writer, 1),
+      () => (failures += 1) <= 2,
+    );
+    await expect(refused).rejects.toMatchObject({ code: 'internal' });
+    expect(readdirSync(folderOf(path))).toEqual([]);
+    expect(writer.isStored).toBe(false);
+    // The data can be synced, the folder cannot, and the file cannot be taken away again.
+    const persisted = failing('fsync', 'EIO', () =>
+      failing(
+        'unlink',
+        'EIO',
+        () => writer.persist('power', 'withdraw'),
+        ([unlinked]) => unlinked === path,
+      ),
+    );
+    await expect(persisted).rejects.toMatchObject({ code: 'uncertain' });
+    expect(readdirSync(folderOf(path)).length).toBe(1);
+    await writer.flush('process');
+    expect(readdirSync(folderOf(path))).toEqual([]);
+    await hello(writer, 1);
+    expect(numbersIn(path)).toEqual([1]);
+    await writer.close();
+  });
+
+  it.each(['fdatasync', 'ftruncate'] as const)(
+    'WRITE-26 where %s fails as well the refusal is uncertain, barriers try again, and nothing comes behind',
+    async (broken) => {
+      const path = plannedPath();
+      const writer = plannedWriter(path);
+      await writer.append(numbered(0), 'power');
+      const whole = readFileSync(path, 'utf8');
+      await failing('fdatasync', 'EIO', () =>
+        failing(broken, 'EIO', async () => {
+          await expect(hello(writer, 1)).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
+          await expect(writer.flush('process')).rejects.toMatchObject({ code: 'internal' });
+          await expect(writer.append(numbered(2), 'process')).rejects.toMatchObject({ code: 'internal' });
+        }),
+      );
+      expect(readFileSync(path, 'utf8').length > whole.length).toBe(broken === 'ftruncate');
+      await writer.flush('process');
+      expect(numbersIn(path)).toEqual([0, 2]);
+      await writer.close();
+    },
+  );
+
+  it('WRITE-27 nothing is written behind them before they are durable', async () => {
+    const path = plannedPath();
+    const writer = plannedWriter(path);
+    await writer.append(numbered(0), 'power');
+    const seen: (readonly number[])[] = [];
+    const look = (): boolean => {
+      seen.push(numbersIn(path));
+      return false;
+    };
+    await failing(
+      'fdatasync',
+      'EIO',
+      () => Promise.all([hello(writer, 1), writer.append(numbered(2), 'process'), hello(writer, 3), hello(writer, 4)]),
+      look,
+    );
+    expect(seen).toEqual([
+      [0, 1],
+      [0, 1, 2, 3, 4],
+    ]);
+    await writer.close();
+  });
+});
+
 describe('model', () => {
   type Step =
     | {
@@ -349,6 +455,7 @@ describe('model', () => {
       }
     | { readonly type: 'flush' | 'persist' | 'wait' | 'evict' | 'close' | 'breakHandle' | 'heal' }
     | { readonly type: 'fill'; readonly room: number }
+    | { readonly type: 'breakDisk'; readonly calls: readonly ('fdatasync' | 'ftruncate')[]; readonly times: number }
     | { readonly type: 'hideFolder' };
 
   const step: fc.Arbitrary<Step> = fc.oneof(
@@ -366,6 +473,14 @@ describe('model', () => {
       arbitrary: fc.record({ type: fc.constantFrom('flush', 'persist', 'wait', 'evict', 'close', 'breakHandle') }),
     },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('fill' as const), room: fc.nat(500) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        type: fc.constant('breakDisk' as const),
+        calls: fc.subarray(['fdatasync' as const, 'ftruncate' as const], { minLength: 1 }),
+        times: fc.constantFrom(1, 2, 3, 1_000),
+      }),
+    },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('hideFolder' as const) }) },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('heal' as const) }) },
   );
@@ -378,7 +493,22 @@ describe('model', () => {
     let writer = plannedWriter(path);
     const outcomes: { readonly n: number; outcome: 'pending' | 'written' | 'kept' | 'gone' | 'lost' }[] = [];
     let pending: Promise<unknown>[] = [];
+    /** Numbers that were in the file when their writer was told that they are withdrawn. */
+    const visible: number[] = [];
+    let failuresLeft = 0;
+    let broken: readonly string[] = [];
+    for (const call of ['fdatasync', 'ftruncate'] as const) {
+      const original = UNBROKEN[call] as (...args: readonly unknown[]) => Promise<void>;
+      Object.assign(posix, {
+        [call]: async (...args: readonly unknown[]) => {
+          if (!broken.includes(call) || failuresLeft === 0) return original(...args);
+          failuresLeft -= 1;
+          throw Object.assign(new Error(`EIO: injected, ${call}`), { code: 'EIO' });
+        },
+      });
+    }
     const heal = (): void => {
+      failuresLeft = 0;
       setFileSizeLimit(null);
       if (!existsSync(`${folder}.aside`)) return;
       rmSync(folder);
@@ -400,7 +530,12 @@ describe('model', () => {
           pending.push(
             append.then(
               () => conclude('written'),
-              () => conclude(onFailure === 'keep' ? 'kept' : 'gone'),
+              (error: SkeinError) => {
+                conclude(onFailure === 'keep' ? 'kept' : 'gone');
+                if (onFailure === 'keep' || error.code === 'uncertain' || !existsSync(path)) return;
+                const text = readFileSync(path, 'utf8');
+                visible.push(...own.map(({ n }) => n).filter((n) => text.includes(`"n":${n}}`)));
+              },
             ),
           );
           break;
@@ -423,6 +558,10 @@ describe('model', () => {
         case 'fill':
           await settled();
           setFileSizeLimit((existsSync(path) ? statSync(path).size : 0) + next.room);
+          break;
+        case 'breakDisk':
+          await settled();
+          [broken, failuresLeft] = [next.calls, next.times];
           break;
         case 'hideFolder':
           await settled();
@@ -451,6 +590,7 @@ describe('model', () => {
     if (end === 'close') await writer.close();
     else await writer.discard();
 
+    expect(visible).toEqual([]);
     const found = existsSync(path) ? numbersIn(path) : [];
     const promised = outcomes.filter(({ outcome }) => outcome === 'written' || (end === 'close' && outcome === 'kept'));
     const possible = outcomes.filter(({ outcome }) => outcome === 'written' || outcome === 'kept').map(({ n }) => n);
@@ -468,6 +608,7 @@ describe('model', () => {
       );
     } finally {
       setFileSizeLimit(null);
+      Object.assign(posix, UNBROKEN);
     }
   });
 });

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileS
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { WriterLocks } from '../../../src/store/local/writer-locks.ts';
+import { failing } from '../../support/failing-disk.ts';
 import { createThread, forkThread, say, storedThread, useLocalStore } from '../../support/local-threads.ts';
 import { holdFlock, holdWriterLock } from '../../support/lock-child.ts';
 import { someThreadId } from '../../support/records.ts';
@@ -159,7 +160,7 @@ it('LOCK-7 shutdown, discard, and whatever fails to open give the lock back and 
   await expect(forkThread(store, first, 'paginated', { kind: 'throughTurn', turnId: 'none' })).rejects.toMatchObject({
     code: 'invalidRequest',
   });
-  const failing = store.forkThread({
+  const refused = store.forkThread({
     threadId: someThreadId(),
     sourceId: first,
     boundary: { kind: 'latest' },
@@ -168,7 +169,7 @@ it('LOCK-7 shutdown, discard, and whatever fails to open give the lock back and 
     createdAtMs: 0,
     header: () => Promise.reject(new Error('no header')),
   });
-  await expect(failing).rejects.toThrow('no header');
+  await expect(refused).rejects.toThrow('no header');
   for (const work of [
     () => store.archiveThreads([first]),
     () => store.unarchiveThread(first),
@@ -242,3 +243,19 @@ it('LOCK-9 a thousand threads live at once, each locked, with few files open bes
   await Promise.all(ids.map((id) => store.discardThread(id)));
   expect(readdirSync(join(home, 'thread-writer-locks'))).toEqual(['.coordination.lock']);
 });
+
+it.each(['unlink', 'open'] as const)(
+  'LOCK-10 a lock is given back though %s fails: the file stays, and holds nobody',
+  async (call) => {
+    const { locks, folder, files } = useLocks();
+    const threadId = someThreadId();
+    const lock = await locks.acquire(threadId);
+    // Its folder is looked at anew.
+    if (call === 'open') rmSync(join(folder, '.coordination.lock'));
+    await failing(call, 'EIO', () => lock.release());
+    expect(files()).toEqual([`${threadId}.lock`]);
+    const again = await locks.acquire(threadId);
+    await again.release();
+    expect(files()).toEqual([]);
+  },
+);

@@ -1,0 +1,200 @@
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { errnoOf } from '../../../src/domain/errors.ts';
+import { SKEIN, startDaemon } from '../../support/daemon.ts';
+import { start, type Running } from '../../support/process.ts';
+import { RpcClient, type Json } from '../../support/rpc-client.ts';
+import { tempFolder } from '../../support/temp-home.ts';
+import { Ledger } from '../load/ledger.ts';
+import { Owner } from '../load/owner.ts';
+import { brokenLines, verify } from '../load/verify.ts';
+import type { Stage } from '../scenario.ts';
+
+/** What a system can do to the disk of a daemon, for SQLite and native code as well. */
+interface RealFault {
+  readonly name: string;
+  /** What the system says then. */
+  readonly errno: string;
+  /** Put before the command of a daemon; `HOME_FOLDER` stands for its home. */
+  readonly wrapper: readonly string[];
+  /** @param home the home as this process sees it. @returns what ends it */
+  readonly begin: (daemon: Running, home: string, stage: Stage) => Promise<() => void | Promise<void>>;
+}
+
+/** Room for a database, two rollouts and a few turns. */
+const TMPFS_BYTES = 2 * 1024 * 1024;
+
+const ON_TMPFS = [
+  'unshare',
+  '-m',
+  'sh',
+  '-c',
+  `mount -t tmpfs -o size=${TMPFS_BYTES},mode=700 tmpfs HOME_FOLDER && exec "$@"`,
+  'sh',
+] as const;
+
+const inside = ({ child }: Running, ...command: readonly string[]): void => {
+  execFileSync('nsenter', ['-m', '-t', String(child.pid), ...command], { stdio: 'pipe' });
+};
+
+export const REAL_FAULTS: readonly RealFault[] = [
+  {
+    name: 'full tmpfs',
+    errno: 'ENOSPC',
+    wrapper: ON_TMPFS,
+    begin: async (_, home) => {
+      const filler = join(home, 'filler');
+      try {
+        for (;;) appendFileSync(filler, Buffer.alloc(4_096));
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOSPC') throw error;
+      }
+      return () => rmSync(filler);
+    },
+  },
+  {
+    name: 'read-only mount',
+    errno: 'EROFS',
+    wrapper: ON_TMPFS,
+    begin: async (daemon, home) => {
+      const folder = home.replace(/^\/proc\/\d+\/root/, '');
+      inside(daemon, 'mount', '-o', 'remount,ro', folder);
+      return () => inside(daemon, 'mount', '-o', 'remount,rw', folder);
+    },
+  },
+  {
+    name: 'files that may not grow',
+    errno: 'EFBIG',
+    wrapper: [],
+    begin: async ({ child }) => {
+      execFileSync('prlimit', ['--pid', String(child.pid), '--fsize=1:unlimited']);
+      return () => void execFileSync('prlimit', ['--pid', String(child.pid), '--fsize=unlimited:unlimited']);
+    },
+  },
+  {
+    name: 'fdatasync fails in the kernel',
+    errno: 'EIO',
+    wrapper: [],
+    begin: async ({ child }, _, stage) => {
+      const filter = ['-e', 'trace=fdatasync,fsync', '-e', 'inject=fdatasync,fsync:error=EIO'];
+      const strace = start('strace', ['-f', '-p', String(child.pid), ...filter], {}, stage.whenDone);
+      await strace.said(/attached/);
+      return async () => void (await strace.stop('SIGINT'));
+    },
+  },
+];
+
+export interface RealOutcome {
+  readonly refused: number;
+  readonly expected: number;
+  readonly found: number;
+  readonly defects: readonly string[];
+}
+
+/** Why this machine does not allow a fault. */
+export class NotHere extends Error {}
+
+/** Longer than any thread waits before it tries again here. */
+const PATIENCE_MS = 20_000;
+
+/** Lets a client work while the system refuses, and after that, and looks what is there. @throws NotHere */
+export async function withRealFault(fault: RealFault, stage: Stage): Promise<RealOutcome> {
+  const home = tempFolder('skein-real-', stage.whenDone);
+  const daemon = await startUnder(fault, home, stage);
+  const seen = fault.wrapper.length === 0 ? home : `/proc/${daemon.child.pid}/root${home}`;
+  const client = await RpcClient.connect(`unix://${join(seen, 'skein/daemon.sock')}`);
+  const ledger = new Ledger(true);
+  const defects: string[] = [];
+  let refusals: Json[] = [];
+  const { random } = stage;
+  const owner = new Owner({
+    name: 'owner',
+    client,
+    random,
+    ledger,
+    historyMode: 'paginated',
+    steers: 0,
+    onRefusal: (method, body) => void refusals.push({ method, ...body }),
+  });
+  const threads = [await owner.start(), await owner.start()] as const;
+  await owner.idle();
+  const work = async (): Promise<readonly Json[]> => {
+    refusals = [];
+    for (const habit of ['turn', 'rename', 'fork'] as const) await owner.perform(habit, threads[0]);
+    await owner.perform('archive', threads[1]);
+    await owner.idle();
+    return refusals;
+  };
+  const end = await begin(fault, daemon, seen, stage);
+  const refused = await work();
+  for (const body of refused)
+    if (body.data?.errno !== fault.errno)
+      defects.push(`${fault.name}: refused without ${fault.errno}: ${JSON.stringify(body)}`);
+  for (const method of ['thread/read', 'thread/list', 'thread/turns/list']) {
+    const params = method === 'thread/list' ? {} : { threadId: threads[0] };
+    const { error } = await client.answer(method, params);
+    if (error !== undefined) defects.push(`${fault.name}: ${method} fails meanwhile: ${JSON.stringify(error)}`);
+  }
+  await end();
+  // What is not written yet is tried again by itself, and by whoever asks for it.
+  const again = await work();
+  for (const body of again) defects.push(`${fault.name}: stays refused: ${JSON.stringify(body)}`);
+  await unloaded(client, threads[0]);
+  const copy = tempFolder('skein-real-', stage.whenDone);
+  cpSync(seen, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') });
+  await client.close();
+  await daemon.stop('SIGKILL');
+  const next = await startDaemon(copy, [], stage.whenDone);
+  const reader = await RpcClient.connect(`unix://${next.info.socket}`);
+  const findings = await verify(reader, ledger);
+  defects.push(...findings.defects.map((defect) => `${fault.name}: ${defect}`));
+  if (brokenLines(copy) > 0) defects.push(`${fault.name}: lines of rollouts are broken`);
+  await reader.close();
+  await next.stop('SIGKILL');
+  return { refused: refused.length, expected: findings.expected, found: findings.found, defects };
+}
+
+/** What a command has said, if one has failed. */
+function reasonOf(error: unknown): string {
+  const { stderr, message } = error as Error & { readonly stderr?: Buffer };
+  const said = (stderr?.toString('utf8') ?? message).trim().split('\n')[0] ?? '';
+  return said.replaceAll(/\/\S+/g, '…');
+}
+
+/** All that a thread has is written when it can be unloaded, which archiving does. */
+async function unloaded(client: RpcClient, threadId: string): Promise<void> {
+  for (const deadline = Date.now() + PATIENCE_MS; ; await delay(50)) {
+    const { error } = await client.answer('thread/archive', { threadId });
+    if (error === undefined) break;
+    if (Date.now() > deadline) throw new Error(`${threadId} cannot be put away: ${JSON.stringify(error)}`);
+  }
+  await client.call('thread/unarchive', { threadId });
+}
+
+async function startUnder({ name, wrapper }: RealFault, home: string, { whenDone }: Stage): Promise<Running> {
+  const words = wrapper.map((word) => word.replaceAll('HOME_FOLDER', home));
+  const [command, ...args] = [...words, process.execPath, SKEIN, 'run', '--json', '--home', home];
+  const daemon = start(command, args, { env: { ...process.env, HOME: home } }, whenDone);
+  try {
+    await daemon.said(/^\{.*\}\n/m);
+    return daemon;
+  } catch (error) {
+    throw new NotHere(`${name} (${reasonOf(error)})`, { cause: error });
+  }
+}
+
+async function begin(
+  fault: RealFault,
+  daemon: Running,
+  home: string,
+  stage: Stage,
+): Promise<() => void | Promise<void>> {
+  try {
+    return await fault.begin(daemon, home, stage);
+  } catch (error) {
+    await daemon.stop('SIGKILL');
+    throw new NotHere(`${fault.name} (${reasonOf(error)})`, { cause: error });
+  }
+}
