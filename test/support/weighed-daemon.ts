@@ -31,13 +31,23 @@ export async function startWeighed(
   });
   const debug = await connectDebug(daemon.info.debugSocket ?? '', whenDone);
   const collections = (): number => daemon.output().split('collected').length - 1;
+  const collect = async (): Promise<Weight> => {
+    const collected = collections() + 1;
+    daemon.child.kill('SIGUSR2');
+    await daemon.said(new RegExp(`(?:collected[^]*?){${collected}}`));
+    return (await debug.call('snapshot')).result.daemon;
+  };
   return {
     ...daemon,
     weigh: async () => {
-      const collected = collections() + 1;
-      daemon.child.kill('SIGUSR2');
-      await daemon.said(new RegExp(`(?:collected[^]*?){${collected}}`));
-      const { heapUsedBytes, rssBytes, descriptors, activeResources } = (await debug.call('snapshot')).result.daemon;
+      // A connection that was cut off is there for a moment yet.
+      let weight = await collect();
+      for (let alike = 0; alike < 5;) {
+        const next = await collect();
+        alike = next.descriptors === weight.descriptors ? alike + 1 : 0;
+        weight = next;
+      }
+      const { heapUsedBytes, rssBytes, descriptors, activeResources } = weight;
       // Reading and writing goes on as long as anyone looks.
       const lasting = Object.entries(activeResources).filter(([kind]) => !kind.startsWith('FSReq'));
       return {

@@ -16,7 +16,7 @@ import type { Figures, Scenario, Stage } from '../scenario.ts';
 const THREADS = 120;
 
 /** A start over a damaged index takes as long as one without any, times this. */
-const PATIENCE = 3;
+const PATIENCE = 6;
 
 interface Damage {
   readonly name: string;
