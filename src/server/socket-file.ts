@@ -46,6 +46,7 @@ function isAnswered(path: string): Promise<boolean> {
       probe.destroy();
       resolve(true);
     });
-    probe.once('error', () => resolve(false));
+    // Refused: nobody listens any more. Anything else (a full queue, say) is a listener that has no time.
+    probe.once('error', (error) => resolve(errnoOf(error) !== 'ECONNREFUSED'));
   });
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { existsSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
@@ -9,6 +9,7 @@ import { InboundBudget } from '../../src/server/inbound-budget.ts';
 import { Listener, type ListenerOptions } from '../../src/server/listener.ts';
 import type { OutboundSink } from '../../src/server/outbound-queue.ts';
 import { eventually } from '../support/eventually.ts';
+import { start } from '../support/process.ts';
 import { rawConnection, rawRequest, UPGRADE, type RawAddress } from '../support/raw-http.ts';
 import { noDelayOf } from '../support/socket-options.ts';
 import { tempFolder } from '../support/temp-home.ts';
@@ -203,6 +204,24 @@ it('CONN-8 only the socket of a process that is gone makes way for a new one', a
   await leaveSocketBehind(taken ?? '');
   await open({ address: { kind: 'unix', path: taken ?? '' } });
   expect((await rawRequest(taken ?? '', 'GET', '/healthz', {})).status).toBe(200);
+});
+
+it('CONN-8 a listener that has no time for another client stays', async () => {
+  const path = join(tempFolder(), 'busy');
+  const listen = `require('net').createServer().listen({ path: ${JSON.stringify(path)}, backlog: 1 }, () => console.log('up'))`;
+  const busy = start(process.execPath, ['-e', listen]);
+  await busy.said(/up/);
+  busy.child.kill('SIGSTOP');
+  for (let refusal = ''; refusal !== 'EAGAIN';) {
+    const waiting = createConnection(path);
+    onTestFinished(() => void waiting.destroy());
+    refusal = await new Promise<string>((resolve) => {
+      waiting.once('connect', () => resolve(''));
+      waiting.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+    });
+  }
+  await expect(open({ address: { kind: 'unix', path } })).rejects.toThrow('another process listens');
+  expect(existsSync(path)).toBe(true);
 });
 
 it('CONN-9 clients have what was sent to them, and the reason, before the listener is gone', async () => {
