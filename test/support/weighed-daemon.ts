@@ -18,7 +18,7 @@ export interface WeighedDaemon extends RunningDaemon {
 }
 
 /** Collects garbage when it is told to. */
-const COLLECTOR = `data:text/javascript,process.on('SIGUSR2', () => { gc(); console.log('collected'); })`;
+const COLLECTOR = `data:text/javascript,let times = 0; process.on('SIGUSR2', () => { gc(); console.log('collected', ++times); })`;
 
 /** A daemon that can be weighed, on a home of its own if none is given. */
 export async function startWeighed(
@@ -30,11 +30,11 @@ export async function startWeighed(
     execArgv: ['--expose-gc', '--import', COLLECTOR],
   });
   const debug = await connectDebug(daemon.info.debugSocket ?? '', whenDone);
-  const collections = (): number => daemon.output().split('collected').length - 1;
+  let collections = 0;
   const collect = async (): Promise<Weight> => {
-    const collected = collections() + 1;
+    collections += 1;
     daemon.child.kill('SIGUSR2');
-    await daemon.said(new RegExp(`(?:collected[^]*?){${collected}}`));
+    await daemon.said(new RegExp(`collected ${collections}\\n`));
     return (await debug.call('snapshot')).result.daemon;
   };
   return {
