@@ -20,8 +20,8 @@ import { tempFolder } from '../support/temp-home.ts';
 
 /** `skein app-server` as plugins of editors start it, beside `codex app-server`. */
 
-/** An answer that lasts until somebody ends it, or longer than a test. */
-const ENDLESS = `and so on ${'x '.repeat(400_000)}`;
+/** A turn with it lasts until somebody ends it, and always has something to tell. */
+const ENDLESS = 'while sleep 0.02; do echo and so on; done';
 
 /** What only Codex tells, or tells in another measure (test/server/peer-notifications.test.ts has the reasons). */
 const NOT_COMPARED = new Set([
@@ -194,8 +194,8 @@ it('STDIO-6 it ends when its client leaves, in any way, and the daemon and the r
   for (const [way, [code, leave]] of Object.entries(ways)) {
     const bridge = await startBridge(home);
     const { thread } = await bridge.rpc.call('thread/start', {});
-    await bridge.rpc.call('turn/start', { threadId: thread.id, input: [{ type: 'text', text: ENDLESS }] });
-    await bridge.rpc.notification('item/agentMessage/delta');
+    await bridge.rpc.call('thread/shellCommand', { threadId: thread.id, command: ENDLESS });
+    await bridge.rpc.notification('item/commandExecution/outputDelta');
     leave(bridge);
     expect([way, await bridge.exited, bridge.stderr()]).toEqual([way, code, '']);
     const { thread: after } = await other.call('thread/read', { threadId: thread.id, includeTurns: true });
@@ -229,16 +229,17 @@ it('STDIO-7 two editors on one thread are told every item in the same order; one
   expect(told(other, 1)).toEqual(told(one, 0));
 
   const before = other.rpc.frames.length;
-  await speak(one, ENDLESS);
+  await one.rpc.call('thread/shellCommand', { threadId, command: ENDLESS });
   const { params } = await other.rpc.notification('turn/started', () => true, before);
   expect(await one.leave()).toBe(0);
   const here = other.rpc.frames.length;
-  await other.rpc.notification('item/agentMessage/delta', () => true, here);
+  await other.rpc.notification('item/commandExecution/outputDelta', () => true, here);
   await other.rpc.call('turn/steer', {
     threadId,
     expectedTurnId: params.turn.id,
     input: [{ type: 'text', text: 'rather this', text_elements: [] }],
   });
+  await other.rpc.notification('item/agentMessage/delta', () => true, here);
   await other.rpc.call('turn/interrupt', { threadId, turnId: params.turn.id });
   const { params: ended } = await other.rpc.notification('turn/completed', () => true, here);
   expect(ended.turn).toMatchObject({ id: params.turn.id, status: 'interrupted' });
