@@ -1,4 +1,4 @@
-import { invalidRequest, notFound, toSkeinError, type SkeinError } from '../domain/errors.ts';
+import { invalidRequest, notFound } from '../domain/errors.ts';
 import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { QueuedSubmission } from '../domain/organization.ts';
@@ -6,17 +6,18 @@ import type { StoredThread } from '../domain/stored-thread.ts';
 import type { ThreadSettings } from '../domain/thread-settings.ts';
 import type { ModelClient } from '../engine/model-client.ts';
 import { MemoryOrganizationStore } from '../store/memory/memory-organization-store.ts';
-import { KeyedMutex } from '../store/mutex.ts';
 import type { OrganizationStore } from '../store/organization-store.ts';
 import type { Durability, ThreadStore } from '../store/thread-store.ts';
+import { noAnswer, type Answer } from './answer.ts';
 import type { CodexThread } from './codex-thread.ts';
 import { explainForkFailure, planFork } from './fork.ts';
-import { findTurn } from './find-turn.ts';
 import { Organization } from './organization.ts';
 import type { ManagerEvent, ManagerListener, ThreadEvent } from './thread-events.ts';
+import { ThreadFamilies } from './thread-families.ts';
 import { ThreadOpenings, type ForkThreadParams, type ResumeThreadParams, type StartThread } from './thread-openings.ts';
 import { overriddenSettings, type ThreadDefaults } from './thread-start.ts';
 import { ThreadRegistry } from './thread-registry.ts';
+import { ThreadReverts } from './thread-reverts.ts';
 
 export interface ThreadManagerOptions {
   readonly store: ThreadStore;
@@ -35,12 +36,6 @@ export interface ThreadManagerOptions {
 }
 
 /**
- * Gives whoever asked its answer. Called when that is known, and waited for before everyone else is told: a client
- * hears the answer to its request before the notifications that follow from it (upstream-behaviour 8.6).
- */
-export type Answer<T> = (result: T) => void | Promise<void>;
-
-/**
  * The supervisor: starts, resumes, forks, finds and changes threads, and tells what happens to them. What is loaded,
  * its registry knows; what is not, it asks of the store.
  */
@@ -51,8 +46,8 @@ export class ThreadManager {
   readonly #openings: ThreadOpenings;
   readonly #organization: Organization;
   readonly #listeners = new Set<ManagerListener>();
-  /** A thread that is being reverted is not loaded for a while: the next revert waits until it is again. */
-  readonly #reverts = new KeyedMutex<ThreadId>();
+  readonly #families: ThreadFamilies;
+  readonly #reverts: ThreadReverts;
 
   constructor(options: ThreadManagerOptions) {
     this.#options = options;
@@ -80,6 +75,13 @@ export class ThreadManager {
         onProblem,
       },
     });
+    const [registry, organization] = [this.#registry, this.#organization];
+    const tell = (threadId: ThreadId, event: ManagerEvent): void => this.#tell(threadId, event);
+    this.#families = new ThreadFamilies({ store, registry, organization, tell, onProblem });
+    const reload = (threadId: ThreadId, settings: ThreadSettings): Promise<CodexThread> =>
+      this.#resumeCold(threadId, undefined, () => settings);
+    const find = (threadId: ThreadId): CodexThread => this.get(threadId);
+    this.#reverts = new ThreadReverts({ store, registry, organization, find, reload, tell });
   }
 
   get store(): ThreadStore {
@@ -238,23 +240,39 @@ export class ThreadManager {
   }
 
   /** Archives a thread and those it spawned, deepest first; loaded ones are ended before. @returns the archived ids */
-  async archiveThread(
+  archiveThread(
     threadId: ThreadId,
     cause: string,
     answer: Answer<readonly ThreadId[]> = noAnswer,
   ): Promise<readonly ThreadId[]> {
-    const { store } = this.#options;
-    const loaded = this.find(threadId);
-    if (loaded?.isEphemeral === true) throw notFound(`no rollout found for thread id ${threadId}`);
-    if (loaded === undefined) await store.readThread(threadId);
-    else if (!loaded.isStored) await loaded.persist(cause);
-    const family = await store.descendantsOf(threadId);
-    const archived = await this.#registry.whileUnloaded([...family.toReversed(), threadId], cause, () =>
-      store.archiveThreads([threadId, ...family]),
-    );
-    await answer(archived);
-    for (const id of archived) this.#tell(id, { type: 'threadArchived' });
-    return archived;
+    return this.#families.archive(threadId, cause, answer);
+  }
+
+  /** Takes one thread out of the archive; those it spawned stay there. @throws notFound */
+  unarchiveThread(threadId: ThreadId, answer: Answer<StoredThread> = noAnswer): Promise<StoredThread> {
+    return this.#families.unarchive(threadId, answer);
+  }
+
+  /** Removes a thread and those it spawned for good. @returns the deleted ids @throws invalidRequest if forks still need it */
+  deleteThread(
+    threadId: ThreadId,
+    cause: string,
+    answer: Answer<readonly ThreadId[]> = noAnswer,
+  ): Promise<readonly ThreadId[]> {
+    return this.#families.delete(threadId, cause, answer);
+  }
+
+  /**
+   * Takes a loaded, paginated thread back to before a turn; a running turn is interrupted. Whatever happens, the
+   * thread is loaded again when this ends, with its settings.
+   */
+  revertThread(
+    threadId: ThreadId,
+    beforeTurnId: string,
+    cause: string,
+    answer: Answer<CodexThread> = noAnswer,
+  ): Promise<CodexThread> {
+    return this.#reverts.revert(threadId, beforeTurnId, cause, answer);
   }
 
   /**
@@ -312,88 +330,6 @@ export class ThreadManager {
     const thread = this.find(threadId);
     if (thread === undefined) await this.#options.store.readThread(threadId, { includeArchived: true });
     else if (!thread.isStored) await thread.persist(cause);
-  }
-
-  async unarchiveThread(threadId: ThreadId, answer: Answer<StoredThread> = noAnswer): Promise<StoredThread> {
-    const thread = await this.#options.store.unarchiveThread(threadId);
-    await answer(thread);
-    this.#tell(threadId, { type: 'threadUnarchived' });
-    return thread;
-  }
-
-  /** Removes a thread and those it spawned for good. @throws invalidRequest if forks still need it */
-  async deleteThread(
-    threadId: ThreadId,
-    cause: string,
-    answer: Answer<readonly ThreadId[]> = noAnswer,
-  ): Promise<readonly ThreadId[]> {
-    const { store } = this.#options;
-    const loaded = this.find(threadId);
-    if (loaded?.isEphemeral === true) {
-      throw invalidRequest(`thread is not persisted and cannot be deleted: ${threadId}`);
-    }
-    if (loaded === undefined) await store.readThread(threadId, { includeArchived: true });
-    const family = loaded?.isStored === false ? [] : await store.descendantsOf(threadId);
-    // A refusal changes nothing: no turn is interrupted for it, and nobody's thread is gone.
-    await store.assertUnreferenced([threadId, ...family]);
-    const deleted = await this.#registry.whileUnloaded([...family.toReversed(), threadId], cause, async () => {
-      // Asked only now: a turn may have begun meanwhile. An unused thread is gone with its writer.
-      if (loaded?.isStored === false) return [threadId];
-      return store.deleteThreads([threadId, ...family]);
-    });
-    // They are gone, whatever becomes of what was set for them.
-    await this.#organization.forget(deleted).catch((error: unknown) => {
-      this.#options.onProblem('what was set for deleted threads could not be removed', error);
-    });
-    await answer(deleted);
-    for (const id of deleted) this.#tell(id, { type: 'threadDeleted' });
-    return deleted;
-  }
-
-  /**
-   * Takes a loaded, paginated thread back to before a turn; a running turn is interrupted. Whatever happens, the
-   * thread is loaded again when this ends, with its settings.
-   */
-  revertThread(
-    threadId: ThreadId,
-    beforeTurnId: string,
-    cause: string,
-    answer: Answer<CodexThread> = noAnswer,
-  ): Promise<CodexThread> {
-    return this.#reverts.run(threadId, () => this.#revert(threadId, beforeTurnId, cause, answer));
-  }
-
-  async #revert(
-    threadId: ThreadId,
-    beforeTurnId: string,
-    cause: string,
-    answer: Answer<CodexThread>,
-  ): Promise<CodexThread> {
-    const thread = this.get(threadId);
-    const { historyMode } = thread.described;
-    if (thread.isEphemeral) throw invalidRequest('ephemeral threads do not support thread/revert');
-    if (historyMode === 'legacy') {
-      throw invalidRequest('thread/revert only supports paginated threads');
-    }
-    if (!thread.isStored) throw invalidRequest(`turn not found: ${beforeTurnId}`);
-    const { settings } = thread;
-    let refusal: SkeinError | undefined;
-    const reverted = await this.#registry.whileUnloaded([threadId], cause, async () => {
-      const { store } = this.#options;
-      try {
-        await store.revertThread(threadId, beforeTurnId);
-        const isThere = async (turnId: string): Promise<boolean> =>
-          (await findTurn(store, threadId, turnId)) !== undefined;
-        await this.#organization.readMarks.reverted(threadId, isThere);
-      } catch (error) {
-        refusal = toSkeinError(error);
-      }
-      return this.#resumeCold(threadId, undefined, () => settings);
-    });
-    if (refusal !== undefined) throw refusal;
-    await answer(reverted);
-    this.#tell(threadId, { type: 'threadReverted' });
-    return reverted;
   }
 
   /** Unloads a thread that nobody uses any more, and says so. */
@@ -454,8 +390,6 @@ export class ThreadManager {
     for (const listener of this.#listeners) listener(threadId, event);
   }
 }
-
-const noAnswer = (): void => {};
 
 /** What only a loaded thread knows about itself. */
 const shownOf = (thread: CodexThread): Partial<StoredThread> => ({
