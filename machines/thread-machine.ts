@@ -1,5 +1,12 @@
 import { assign, emit, fromPromise, raise, setup, type SnapshotFrom } from 'xstate';
-import type { ErrorCode, ErrorDetail } from '../src/domain/errors.ts';
+import {
+  failureOf,
+  type Failure,
+  type StoredState,
+  type ThreadMachineEmitted,
+  type ThreadMachineEvent,
+  type Ticket,
+} from './thread-messages.ts';
 
 /**
  * One loaded thread (design D2). Decides; never does I/O. What it decides is done by the actors and actions that
@@ -13,15 +20,6 @@ import type { ErrorCode, ErrorDetail } from '../src/domain/errors.ts';
  *
  * Records do not pass through here one by one: the live thread writes them in batches and says when some are queued.
  */
-
-/** Names one waiting caller; the runtime keeps what is behind it. */
-export type Ticket = number;
-
-/** Why something failed: the facts of the error, without the error. */
-export interface Failure extends ErrorDetail {
-  readonly message: string;
-  readonly code?: ErrorCode;
-}
 
 export interface ThreadMachineInput {
   /** Names what carries out this thread's decisions; one machine definition serves all threads. */
@@ -51,39 +49,6 @@ export interface ThreadMachineContext extends ThreadMachineInput {
   readonly asked: readonly string[];
 }
 
-/** Where an event comes from, for whoever looks at the thread's last transitions. */
-export interface Caused {
-  readonly cause?: string;
-}
-
-export type ThreadMachineEvent = Caused &
-  (
-    | { readonly type: 'flush'; readonly ticket: Ticket }
-    | { readonly type: 'persist'; readonly ticket: Ticket }
-    | { readonly type: 'records.queued' }
-    | { readonly type: 'turn.start'; readonly turnId: string }
-    | { readonly type: 'turn.interrupt' }
-    | { readonly type: 'client.asked'; readonly requestId: string }
-    | { readonly type: 'client.answered'; readonly requestId: string }
-    | { readonly type: 'shutdown'; readonly ticket: Ticket }
-    | { readonly type: 'cancel' }
-  );
-
-/** Facts for the runtime, told in the order they come true. */
-export type ThreadMachineEmitted =
-  | { readonly type: 'thread.opened' }
-  | { readonly type: 'thread.openFailed'; readonly failure: Failure }
-  | { readonly type: 'tickets.settled'; readonly tickets: readonly Ticket[]; readonly failure: Failure | null }
-  /** `attempts`: failures in a row, this one included. */
-  | { readonly type: 'persistence.failed'; readonly failure: Failure; readonly attempts: number }
-  | { readonly type: 'persistence.healed' }
-  | { readonly type: 'turn.ended'; readonly turnId: string | null };
-
-/** What barriers, opening and shutdown report back. */
-export interface StoredState {
-  readonly isStored: boolean;
-}
-
 /** First wait before a failed write is tried again; doubles each time up to the last. */
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 30_000;
@@ -94,17 +59,6 @@ const MAX_ITERATIONS = 1_000;
 const notProvided = (name: string): never => {
   throw new Error(`${name} is not provided`);
 };
-
-/** What was thrown, as plain facts; total. */
-export function failureOf(thrown: unknown): Failure {
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  const { code, detail } = (thrown ?? {}) as {
-    readonly code?: Failure['code'];
-    readonly detail?: ErrorDetail;
-  };
-  // Only errors of ours carry details; a code without them is a system error's name.
-  return detail === undefined || code === undefined ? { message } : { message, code, ...detail };
-}
 
 const threadSetup = setup({
   types: {

@@ -1,4 +1,5 @@
-import type { Failure, PersistenceState, StoredState, TurnState } from '../../machines/thread-machine.ts';
+import type { PersistenceState, TurnState } from '../../machines/thread-machine.ts';
+import type { Failure, StoredState } from '../../machines/thread-messages.ts';
 import { invalidRequest, overloaded } from '../domain/errors.ts';
 import type { ClientReply } from '../domain/client-request.ts';
 import type { ThreadId } from '../domain/ids.ts';

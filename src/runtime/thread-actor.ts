@@ -2,14 +2,11 @@ import { fromPromise, type Actor } from 'xstate';
 import {
   statesOf,
   threadMachine,
-  type Failure,
   type PersistenceState,
-  type StoredState,
-  type ThreadMachineEmitted,
-  type ThreadMachineEvent,
   type ThreadMachineInput,
   type TurnState,
 } from '../../machines/thread-machine.ts';
+import type { Failure, StoredState, ThreadMachineEmitted, ThreadMachineEvent } from '../../machines/thread-messages.ts';
 import { internal, SkeinError } from '../domain/errors.ts';
 import { startActor } from './start-actor.ts';
 import { TransitionLog, type Transition } from './transitions.ts';

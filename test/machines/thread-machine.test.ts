@@ -2,12 +2,8 @@ import { getShortestPaths } from 'xstate/graph';
 import { initialTransition, transition } from 'xstate';
 import { array, assert, constantFrom, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  statesOf,
-  threadMachine,
-  type ThreadMachineEvent,
-  type ThreadSnapshot,
-} from '../../machines/thread-machine.ts';
+import { statesOf, threadMachine, type ThreadSnapshot } from '../../machines/thread-machine.ts';
+import type { ThreadMachineEvent } from '../../machines/thread-messages.ts';
 
 /** Everything that can happen to a thread, actors' reports included, as the graph walks it. */
 const DONE = (actor: string, output?: unknown): ThreadMachineEvent =>
