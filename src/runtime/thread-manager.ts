@@ -81,7 +81,7 @@ export class ThreadManager {
     const reload = (threadId: ThreadId, settings: ThreadSettings): Promise<CodexThread> =>
       this.#resumeCold(threadId, undefined, () => settings);
     const find = (threadId: ThreadId): CodexThread => this.get(threadId);
-    this.#reverts = new ThreadReverts({ store, registry, organization, find, reload, tell });
+    this.#reverts = new ThreadReverts({ store, registry, organization, now: this.#now, find, reload, tell });
   }
 
   get store(): ThreadStore {

@@ -1,6 +1,7 @@
 import { invalidRequest, toSkeinError, type SkeinError } from '../domain/errors.ts';
 import type { ThreadId } from '../domain/ids.ts';
-import type { ThreadSettings } from '../domain/thread-settings.ts';
+import { settingsAppliedItem, type ThreadSettings } from '../domain/thread-settings.ts';
+import { formatTimestamp } from '../domain/timestamps.ts';
 import { KeyedMutex } from '../store/mutex.ts';
 import type { ThreadStore } from '../store/thread-store.ts';
 import type { Answer } from './answer.ts';
@@ -14,6 +15,8 @@ export interface ThreadRevertsOptions {
   readonly store: ThreadStore;
   readonly registry: ThreadRegistry;
   readonly organization: Organization;
+  /** Unix ms. */
+  readonly now: () => number;
   /** A loaded thread. @throws notFound */
   readonly find: (threadId: ThreadId) => CodexThread;
   /** Loads a stored thread with the settings that it had. */
@@ -45,14 +48,16 @@ export class ThreadReverts {
   }
 
   async #revert(id: ThreadId, beforeTurnId: string, cause: string): Promise<CodexThread> {
-    const { store, registry, organization, find, reload } = this.#options;
+    const { store, registry, organization, now, find, reload } = this.#options;
     const thread = find(id);
     assertRevertible(thread, beforeTurnId);
     const { settings } = thread;
     let refusal: SkeinError | undefined;
     const reverted = await registry.whileUnloaded([id], cause, async () => {
       try {
-        await store.revertThread(id, beforeTurnId);
+        // Changes since the turn stay, and come with the file: killed in between, nobody would know them any more.
+        const record = { timestamp: formatTimestamp(now()), item: settingsAppliedItem(id, settings) };
+        await store.revertThread(id, beforeTurnId, [record]);
         const isThere = async (turnId: string): Promise<boolean> => (await findTurn(store, id, turnId)) !== undefined;
         await organization.readMarks.reverted(id, isThere);
       } catch (error) {

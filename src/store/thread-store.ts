@@ -222,9 +222,10 @@ export interface ThreadStore {
 
   /**
    * Replaces a stored, not live, paginated thread's history by its prefix before a turn.
+   * @param records stand behind that: either all of it is done, or nothing. Default: none
    * @throws invalidRequest for legacy history or an unknown turn; conflict if live
    */
-  revertThread(threadId: ThreadId, beforeTurnId: string): Promise<StoredThread>;
+  revertThread(threadId: ThreadId, beforeTurnId: string, records?: readonly NewRecord[]): Promise<StoredThread>;
 
   /** Threads spawned by this one, at any depth, nearest first. */
   descendantsOf(threadId: ThreadId): Promise<readonly ThreadId[]>;

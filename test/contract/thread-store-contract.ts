@@ -965,6 +965,19 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         },
       );
 
+      it('REV-7 records that come with it stand behind the cut, once', async () => {
+        const { threadId, turnIds } = await stored('paginated', ['a', 'b']);
+        const inTurn = turnItems('paginated', threadId, 'c', 're: c').items.map((item) => record(item));
+        await store.revertThread(threadId, turnIds[1] ?? '', inTurn);
+        expect(await turnsOf(threadId)).toEqual(['a / re: a', 'c / re: c']);
+        await store.resumeThread({ threadId });
+        await turn(threadId, 'paginated', 'd');
+        expect(await turnsOf(threadId)).toEqual(['a / re: a', 'c / re: c', 'd / re: d']);
+        const ordinals: unknown[] = [];
+        for await (const { ordinal } of store.loadHistory(threadId)) ordinals.push(ordinal);
+        expect(new Set(ordinals).size).toBe(ordinals.length);
+      });
+
       it('REV-3 is refused for legacy history, an unknown turn, a live or an unknown thread', async () => {
         const { threadId: legacy, turnIds } = await stored('legacy', ['a']);
         await expect(store.revertThread(legacy, turnIds[0] ?? '')).rejects.toMatchObject({

@@ -105,11 +105,6 @@ const PLACES: readonly Exception[] = [
     fits: (at) => at === 'a revert by another client: actor thread/list.data.0.path',
   },
   {
-    reason: 'with all turns taken back no record says which model a thread is run with, until it is said again',
-    fits: (at, theirs, ours) =>
-      at === 'a revert by another client: actor thread/list.data.0.model' && theirs === 'MODEL' && ours === null,
-  },
-  {
     reason: 'a deletion that is refused ends nothing; Codex has unloaded the thread by then',
     fits: (at) =>
       /^a deletion that a fork stands against: actor thread\/read\.thread\.(?:status\.type|environments|canAcceptDirectInput)$/.test(

@@ -268,7 +268,11 @@ export class LocalThreadStore implements ThreadStore {
     return this.#deletions.assertUnreferenced(threadIds);
   }
 
-  async revertThread(threadId: ThreadId, beforeTurnId: string): Promise<StoredThread> {
+  async revertThread(
+    threadId: ThreadId,
+    beforeTurnId: string,
+    records: readonly NewRecord[] = [],
+  ): Promise<StoredThread> {
     return this.#lifecycle.run(threadId, async () => {
       this.#assertNoneLive([threadId]);
       const lock = await this.#locks.acquire(threadId);
@@ -277,7 +281,7 @@ export class LocalThreadStore implements ThreadStore {
         if (located.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
         await this.#index.current.restoreHistory(threadId);
         const prefix = await this.#index.current.prefix(threadId, { kind: 'beforeTurn', turnId: beforeTurnId });
-        const path = await this.#writeRevert(located, prefix);
+        const path = await this.#writeRevert(located, prefix, records);
         this.#index.touch(path);
         await this.#indexName(threadId, located.unindexedName, this.#now());
       } finally {
@@ -413,7 +417,7 @@ export class LocalThreadStore implements ThreadStore {
   }
 
   /** A file that begins where the thread is taken back to; the old one stays, as what it continues. */
-  async #writeRevert(located: LocatedThread, prefix: HistoryPrefix): Promise<string> {
+  async #writeRevert(located: LocatedThread, prefix: HistoryPrefix, records: readonly NewRecord[]): Promise<string> {
     const { thread, rollouts } = located;
     const { path: oldPath } = rollouts[0];
     const oldHeader = await this.#stored.header(oldPath, thread.id, 'keep');
@@ -422,7 +426,9 @@ export class LocalThreadStore implements ThreadStore {
     const name = { threadId: thread.id, rolloutId, localTime: localTimeOf(this.#now()), isCompressed: false };
     const path = rollouts[0].isArchived ? this.#home.archivedPath(name) : this.#home.activePath(name);
     const start = startOfRollout(() => Promise.resolve(header), 'paginated', prefix);
-    await this.#stored.writeOnce(path, start, (writer) => writer.persist('power', 'withdraw'));
+    await this.#stored.writeOnce(path, start, (writer) =>
+      records.length === 0 ? writer.persist('power', 'withdraw') : writer.append(records, 'power', 'withdraw'),
+    );
     return path;
   }
 

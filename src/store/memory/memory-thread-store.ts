@@ -245,7 +245,11 @@ export class MemoryThreadStore implements ThreadStore {
   /** Forks have copies. */
   async assertUnreferenced(): Promise<void> {}
 
-  async revertThread(threadId: ThreadId, beforeTurnId: string): Promise<StoredThread> {
+  async revertThread(
+    threadId: ThreadId,
+    beforeTurnId: string,
+    records: readonly NewRecord[] = [],
+  ): Promise<StoredThread> {
     this.#assertNoneLive([threadId]);
     const stored = this.#stored(threadId, true);
     if (stored.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
@@ -254,6 +258,7 @@ export class MemoryThreadStore implements ThreadStore {
     stored.preview = preview;
     stored.lines = stored.lines.slice(0, cutOf(outlineOfLines(stored.lines, 'paginated'), boundary));
     this.#appendHeader(stored, memoryMode, git);
+    this.#append(stored, records);
     return this.#view(threadId, stored);
   }
 

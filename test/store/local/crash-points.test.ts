@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ThreadId } from '../../../src/domain/ids.ts';
 import type { HistoryMode } from '../../../src/domain/session-meta.ts';
+import { settingsAppliedItem } from '../../../src/domain/thread-settings.ts';
 import type { LocalThreadStore } from '../../../src/store/local/local-thread-store.ts';
 import { filesBelow, openLocalStore } from '../../support/local-store.ts';
 import { forkThread, listed, say, storedThread, wordsIn } from '../../support/local-threads.ts';
+import { record } from '../../support/records.ts';
+import { SETTINGS } from '../../support/runtime.ts';
 import { workAndDie, type Death } from '../../support/mortal-store.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 
@@ -45,6 +48,7 @@ async function dieEverywhere({ prepare, work, look, isAstray = () => false }: Sc
   const template = tempFolder();
   const ids = await withStore(template, prepare);
   const before = await withStore(template, (store) => look(store, ids));
+  let done: unknown;
   const dying = async (n: number, death: Death): Promise<readonly string[]> => {
     const home = tempFolder();
     cpSync(template, home, { recursive: true, preserveTimestamps: true });
@@ -55,8 +59,11 @@ async function dieEverywhere({ prepare, work, look, isAstray = () => false }: Sc
       if (n < Number.POSITIVE_INFINITY) await work(store, ids).catch(() => {});
       return [first, await look(store, ids)];
     });
-    expect([before, after], `killed ${death} change ${n + 1}, behind ${made.join(', ')}`).toContainEqual(found);
-    expect(after).not.toEqual(before);
+    done ??= after;
+    const where = `killed ${death} change ${n + 1}, behind ${made.join(', ')}`;
+    expect([before, done], where).toContainEqual(found);
+    expect(after, where).toEqual(done);
+    expect(done).not.toEqual(before);
     if (n < Number.POSITIVE_INFINITY) expectTidy(home);
     expect(filesBelow(home).filter(isAstray)).toEqual([]);
     return made;
@@ -137,7 +144,7 @@ describe('killed at any change of the disk', () => {
     expect(deaths.filter((call) => call === 'unlink').length).toBeGreaterThan(4);
   });
 
-  it('PLACE-3 a revert has happened or has not', async () => {
+  it('PLACE-3 a revert has happened, with the records that come with it, or has not', async () => {
     const turns: string[] = [];
     const deaths = await dieEverywhere({
       prepare: async (store) => {
@@ -145,8 +152,14 @@ describe('killed at any change of the disk', () => {
         turns.push(...turnIds);
         return [threadId];
       },
-      work: (store, [id]) => store.revertThread(id as ThreadId, turns[1] ?? ''),
-      look: looked,
+      work: (store, [id]) => {
+        const item = settingsAppliedItem(id as ThreadId, { ...SETTINGS, model: 'the last one chosen' });
+        return store.revertThread(id as ThreadId, turns[1] ?? '', [record(item)]);
+      },
+      look: async (store, [id]) => [
+        await looked(store, [id as ThreadId]),
+        (await store.readThread(id as ThreadId)).model,
+      ],
     });
     expect(deaths).toContain('rename');
   });
