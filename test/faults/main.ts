@@ -6,6 +6,7 @@ import type { Figures, Scenario } from './scenario.ts';
 import { diskErrors } from './scenarios/disk-errors.ts';
 import { killUnderLoad } from './scenarios/kill-under-load.ts';
 import { killPoints } from './scenarios/kill-points.ts';
+import { powerLoss } from './scenarios/power-loss.ts';
 import { sabotage } from './scenarios/sabotage.ts';
 import { damagedIndex } from './scenarios/damaged-index.ts';
 import { foreignWriter } from './scenarios/foreign-writer.ts';
@@ -18,6 +19,7 @@ const SCENARIOS: readonly Scenario[] = [
   killUnderLoad,
   killPoints,
   diskErrors,
+  powerLoss,
   sabotage,
   starts,
   damagedIndex,

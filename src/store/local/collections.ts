@@ -5,6 +5,7 @@ import type { ThreadId } from '../../domain/ids.ts';
 import { parseRolloutFileName } from '../../domain/rollout-file-name.ts';
 import type { StoredThread } from '../../domain/stored-thread.ts';
 import { compressedPath, LOOKS } from './compressed-rollout.ts';
+import { foldersTo } from './durable-entries.ts';
 import { exists, makeDirectory, posix, syncDirectory } from './files.ts';
 import type { HomeLayout } from './home-layout.ts';
 import { noRollout, type IndexAccess } from './index-access.ts';
@@ -99,15 +100,16 @@ export class Collections {
   }
 
   async #move(moves: readonly Move[]): Promise<void> {
-    const made = new Set<string>();
     const done: Move[] = [];
     try {
+      for (const { to } of moves) await makeDirectory(dirname(to));
+      // Where they go must outlive what goes there.
+      for (const folder of new Set(moves.flatMap(({ to }) => foldersTo(to).slice(1)))) await syncDirectory(folder);
       for (const move of moves) {
-        for (const folder of await makeDirectory(dirname(move.to))) made.add(dirname(folder));
         await posix.rename(move.from, move.to);
         done.push(move);
       }
-      for (const folder of new Set([...made, ...moves.flatMap(({ from, to }) => [dirname(to), dirname(from)])])) {
+      for (const folder of new Set(moves.flatMap(({ from, to }) => [dirname(to), dirname(from)]))) {
         await syncDirectory(folder);
       }
     } catch (error) {

@@ -131,6 +131,7 @@ export class LocalThreadStore implements ThreadStore {
       if (prefix.historyMode === 'paginated' && !this.#home.isCollected(prefix.rollout.path)) {
         throw invalidRequest(`thread ${sourceId} lies outside the home, where a fork cannot refer to it`);
       }
+      if (prefix.historyMode === 'paginated') await this.#stored.makeDurable(prefix.rollout.path);
       const header = async (): Promise<JsonObject> => forkHeader(await params.header(), sourceId, prefix);
       const live = await this.#create({ ...params, historyMode: prefix.historyMode }, header, prefix);
       try {
@@ -420,6 +421,7 @@ export class LocalThreadStore implements ThreadStore {
   async #writeRevert(located: LocatedThread, prefix: HistoryPrefix, records: readonly NewRecord[]): Promise<string> {
     const { thread, rollouts } = located;
     const { path: oldPath } = rollouts[0];
+    await this.#stored.makeDurable(prefix.rollout.path);
     const oldHeader = await this.#stored.header(oldPath, thread.id, 'keep');
     const header = revertHeader(oldHeader, thread, prefix);
     const rolloutId = idAfter(rollouts.map((rollout) => rollout.rolloutId));

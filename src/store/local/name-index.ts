@@ -30,6 +30,8 @@ const NEWLINE = 0x0a;
 export class NameIndex {
   readonly #path: string;
   readonly #lockPath: string;
+  /** It is certain that the file is found after a loss of power: who made it may not have seen to that. */
+  #isEntryDurable = false;
   /** Those of this process wait here in turn, rather than for the lock. */
   readonly #mutex = new Mutex();
 
@@ -50,7 +52,8 @@ export class NameIndex {
         try {
           await appendFully(fd, text);
           await posix.fdatasync(fd);
-          if (size === 0) await syncDirectory(dirname(this.#path));
+          if (size === 0 || !this.#isEntryDurable) await syncDirectory(dirname(this.#path));
+          this.#isEntryDurable = true;
         } catch (error) {
           // A name that was refused must not turn up later.
           await posix.ftruncate(fd, size).catch(() => {});

@@ -33,6 +33,8 @@ export class OrganizationFile implements OrganizationStore {
   #size: number;
   /** What a file with nothing out of date would have, about. */
   #usedBytes: number;
+  /** It is certain that the file is found after a loss of power: who made it may not have seen to that. */
+  #isEntryDurable = false;
   /** At the end is a line that was not finished. */
   #isTorn: boolean;
 
@@ -88,7 +90,8 @@ export class OrganizationFile implements OrganizationStore {
       try {
         await appendFully(fd, line);
         if (durability === 'power') await posix.fdatasync(fd);
-        if (this.#size === 0) await syncDirectory(dirname(this.#path));
+        if (this.#size === 0 || !this.#isEntryDurable) await syncDirectory(dirname(this.#path));
+        this.#isEntryDurable = true;
       } catch (error) {
         // What was refused must not turn up later.
         await posix.ftruncate(fd, this.#size).catch(() => {});

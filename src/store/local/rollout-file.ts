@@ -4,6 +4,7 @@ import { conflict, errnoOf, internal } from '../../domain/errors.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
 import type { HeaderSource } from '../thread-store.ts';
 import { compressedPath, LOOKS } from './compressed-rollout.ts';
+import { syncEntries } from './durable-entries.ts';
 import { exists, FILE_MODE, makeDirectory, OPEN_NEW, posix, readRange, syncDirectory, writeFully } from './files.ts';
 import { cutRecord, encodeRecords, type CutRecord } from './record-encoder.ts';
 import { unfinishedPath } from './unfinished-rollouts.ts';
@@ -92,8 +93,8 @@ export class RolloutFile {
         readonly plan?: Extract<RolloutStart, { kind: 'new' }>;
       }
     | undefined;
-  /** Directories whose entries are new and not yet durable. */
-  #unsyncedDirectories: string[] = [];
+  /** It is certain that the open file is found where it is after a loss of power. */
+  #isEntryDurable = false;
   /** Appended since the last successful sync, oldest first, and where that begins. */
   #unsynced: Buffer[] = [];
   #unsyncedBytes = 0;
@@ -189,8 +190,8 @@ export class RolloutFile {
       this.#unsyncedBytes = 0;
       this.#syncedSize = this.#size;
     }
-    for (const folder of new Set(this.#unsyncedDirectories)) await syncDirectory(folder);
-    this.#unsyncedDirectories = [];
+    if (this.isStored && !this.#isEntryDurable) await syncEntries(this.path);
+    this.#isEntryDurable = this.isStored;
     this.#last = undefined;
   }
 
@@ -264,24 +265,20 @@ export class RolloutFile {
     for (const stretch of inherited) size += await copy(stretch, fd);
     await append(fd, bytes);
     size += bytes.length;
-    // What was copied is not kept in memory for a second try, so it is made durable before anyone sees it.
-    const isCopy = inherited.length > 0;
-    if (isCopy) await posix.fdatasync(fd);
+    // Before anyone sees it: a loss of power may keep a name and lose the content, and what was copied is not kept in memory.
+    await posix.fdatasync(fd);
     await this.#publish();
 
     this.#plan = undefined;
     this.#last = { bytes, records: records.length, wasUnterminated: false, plan };
     this.#size = size;
-    this.#syncedSize = isCopy ? size : 0;
-    this.#unsynced = isCopy ? [] : [headerBytes, bytes];
-    this.#unsyncedBytes = isCopy ? 0 : size;
+    this.#syncedSize = size;
     if (plan.nextOrdinal !== null) this.#nextOrdinal = plan.nextOrdinal + 1 + records.length;
   }
 
   /** A new file under a temporary name, which no listing shows. */
   async #create(): Promise<number> {
-    const made = await makeDirectory(dirname(this.path));
-    this.#unsyncedDirectories.push(...made.map((folder) => dirname(folder)));
+    await makeDirectory(dirname(this.path));
     if (await exists(this.path)) throw conflict(`${this.path} exists already`);
     await this.#removeUnfinished();
     this.#isUnfinished = true;
@@ -294,7 +291,6 @@ export class RolloutFile {
     if (this.#isAbandoned) throw internal(`the writer of ${this.path} was discarded`);
     await posix.rename(unfinishedPath(this.path), this.path);
     this.#isUnfinished = false;
-    this.#unsyncedDirectories.push(dirname(this.path));
   }
 
   /** Takes a new file away again, so that it is planned as before. */
@@ -305,7 +301,7 @@ export class RolloutFile {
     this.#plan = plan;
     this.#nextOrdinal = plan.nextOrdinal;
     [this.#size, this.#syncedSize, this.#unsynced, this.#unsyncedBytes] = [0, 0, [], 0];
-    [this.#mustRewrite, this.#isCutUnsynced] = [false, true];
+    [this.#mustRewrite, this.#isCutUnsynced, this.#isEntryDurable] = [false, true, false];
   }
 
   async #removeUnfinished(): Promise<void> {
@@ -335,7 +331,9 @@ export class RolloutFile {
     const fd = await this.#openPath();
     try {
       if (kept !== undefined) await this.#carryOver(kept, fd);
-      this.#inode = (await posix.fstat(fd)).ino;
+      const { ino } = await posix.fstat(fd);
+      this.#isEntryDurable &&= ino === this.#inode;
+      this.#inode = ino;
     } catch (error) {
       await posix.close(fd);
       throw error;

@@ -7,6 +7,7 @@ import { openStretch, type OpenStretch } from './history-stream.ts';
 import { noRollout, type IndexAccess } from './index-access.ts';
 import type { RestoredTime } from './index/plain-again.ts';
 import { readHeader } from './metadata-lines.ts';
+import { syncRollout } from './durable-entries.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { RolloutStart } from './rollout-file.ts';
 import { readTail } from './rollout-tail.ts';
@@ -51,6 +52,11 @@ export class StoredRollouts {
   /** Where writing goes on in a rollout that is there; a compressed one is made plain, and counts as updated. */
   async startAtEnd(path: string, mode: HistoryMode): Promise<RolloutStart> {
     return { kind: 'existing', ...(await this.#whilePlain(path, () => readTail(path, mode))) };
+  }
+
+  /** Puts on stable storage what a rollout holds now: what refers to it must not outlive it. */
+  makeDurable(path: string): Promise<void> {
+    return this.#whilePlain(path, () => syncRollout(path), 'keep');
   }
 
   /** Reads a rollout that has to be plain for that, and is made so as often as others compress it meanwhile. */
