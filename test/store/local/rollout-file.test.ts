@@ -5,6 +5,7 @@ import { parseRolloutFileName } from '../../../src/domain/rollout-file-name.ts';
 import { posix } from '../../../src/store/local/files.ts';
 import { cutRecord } from '../../../src/store/local/record-encoder.ts';
 import { RolloutFile, type RolloutStart } from '../../../src/store/local/rollout-file.ts';
+import { unfinishedPath } from '../../../src/store/local/unfinished-rollouts.ts';
 import { limitFileSize } from '../../support/faults.ts';
 import { T0 } from '../../support/records.ts';
 import { tempFolder } from '../../support/temp-home.ts';
@@ -136,13 +137,14 @@ it('WRITE-20 what a failed sync may have lost is written again before the next',
   expect(numbersIn(path)).toEqual([1, 2, 3, 4]);
 });
 
-it('WRITE-20 a new rollout whose first sync fails is written again from its start', async () => {
+it('WRITE-20 a new rollout whose content cannot be synced is none, and is made anew', async () => {
   const path = plannedPath();
   const file = fileAt(path);
-  await file.append(cuts(1, 2));
-  failNextSync(path, 0);
-  await expect(file.sync()).rejects.toThrow('EIO');
+  failNextSync(unfinishedPath(path), 0);
+  await expect(file.append(cuts(1))).rejects.toThrow('EIO');
   await file.recover();
+  expect([file.isStored, readdirSync(folderOf(path))]).toEqual([false, []]);
+  await file.append(cuts(1, 2));
   await file.sync();
   expect(numbersIn(path)).toEqual([1, 2]);
 });
