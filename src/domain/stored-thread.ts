@@ -23,7 +23,7 @@ export interface StoredThread {
   readonly createdAtMs: number;
   /** Unix ms of the last change to the history. */
   readonly updatedAtMs: number;
-  /** Unix ms of the last turn's start, else of creation. */
+  /** Unix ms of the last turn's start, else of creation; never before that, whatever a fork began with. */
   readonly recencyAtMs: number;
   /** Unix ms; null while not archived. */
   readonly archivedAtMs: number | null;
@@ -73,7 +73,7 @@ export function storedThread(header: SessionMeta, facts: ThreadFacts, place: Sto
     reasoningEffort: facts.reasoningEffort,
     createdAtMs: header.createdAtMs,
     updatedAtMs: place.updatedAtMs,
-    recencyAtMs: facts.recencyAtMs ?? header.createdAtMs,
+    recencyAtMs: Math.max(facts.recencyAtMs ?? 0, header.createdAtMs),
     archivedAtMs: place.archivedAtMs,
     cwd: facts.cwd,
     cliVersion: header.cliVersion,

@@ -204,7 +204,7 @@ export interface ThreadStore {
    */
   archiveThreads(threadIds: readonly [ThreadId, ...ThreadId[]]): Promise<readonly ThreadId[]>;
 
-  /** Undoes {@link archiveThreads}; the thread counts as updated now. @throws notFound if it is not archived */
+  /** Undoes {@link archiveThreads}; the thread counts as updated now. @throws conflict if live; notFound if it is not archived */
   unarchiveThread(threadId: ThreadId): Promise<StoredThread>;
 
   /**

@@ -172,8 +172,9 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       it('STORE-5 an id that is live is refused to create and to resume', async () => {
         const threadId = someThreadId();
         await create(threadId);
-        await turn(threadId, 'paginated', 'hello');
         const refusal = { code: 'invalidRequest', message: expect.stringContaining('already has a live local writer') };
+        await expect(store.resumeThread({ threadId })).rejects.toMatchObject(refusal);
+        await turn(threadId, 'paginated', 'hello');
         await expect(create(threadId)).rejects.toMatchObject(refusal);
         await expect(store.resumeThread({ threadId })).rejects.toMatchObject(refusal);
       });
@@ -894,6 +895,23 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       });
     });
 
+    it.each(BOTH_MODES)('FORK-9 is as recent as it is young, whenever its source last spoke (%s)', async (mode) => {
+      const { threadId: source } = await stored(mode, ['a']);
+      const child = await fork(source, { kind: 'latest' }, mode);
+      expect(child).toMatchObject({ createdAtMs: T0 + 5_000, recencyAtMs: T0 + 5_000 });
+    });
+
+    it.each(BOTH_MODES)('FORK-10 begins with what stands before the first turn, too (%s)', async (mode) => {
+      const source = someThreadId();
+      await create(source, mode);
+      await append(source, [{ type: 'response_item', payload: { type: 'message', role: 'user', content: [] } }]);
+      const ownWords = async (threadId: ThreadId): Promise<readonly string[]> =>
+        (await historyOf(threadId)).filter((type) => type !== 'session_meta');
+      expect(await ownWords((await fork(source, { kind: 'latest' }, mode)).id)).toEqual(['response_item']);
+      const turnId = await turn(source, mode, 'a');
+      expect(await ownWords((await fork(source, { kind: 'beforeTurn', turnId }, mode)).id)).toEqual(['response_item']);
+    });
+
     describe('reverts', () => {
       it('REV-1 hides a turn and all later ones, again and again, and keeps the id', async () => {
         const { threadId, turnIds } = await stored('paginated', ['a', 'b', 'c']);
@@ -931,6 +949,15 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         expect(await store.revertThread(threadId, turnIds[0] ?? '')).toMatchObject({ preview: 'a' });
         expect(await listed()).toEqual([threadId]);
         expect(await turnsOf(threadId)).toEqual([]);
+      });
+
+      it('REV-8 keeps its recency: nothing moves in the list of recent threads', async () => {
+        const { threadId } = await stored('paginated', ['a']);
+        await store.resumeThread({ threadId });
+        await append(threadId, [event('task_started', { turn_id: 'later' })], T0 + 50_000);
+        await store.shutdownThread(threadId);
+        expect(await store.revertThread(threadId, 'later')).toMatchObject({ recencyAtMs: T0 + 50_000 });
+        expect(await store.readThread(threadId)).toMatchObject({ recencyAtMs: T0 + 50_000 });
       });
 
       it('REV-4 keeps an archived thread archived, and git facts that were cleared cleared', async () => {
@@ -1036,6 +1063,17 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
           detail: { holder: expect.any(String) },
         });
         expect((await listed()).toSorted()).toEqual([first, live].toSorted());
+      });
+
+      it('ARCH-6 unarchive refuses a live thread, archived or not', async () => {
+        const { threadId } = await stored('legacy', ['a']);
+        await store.archiveThreads([threadId]);
+        await store.resumeThread({ threadId, includeArchived: true });
+        await expect(store.unarchiveThread(threadId)).rejects.toMatchObject({ code: 'conflict' });
+        await store.shutdownThread(threadId);
+        await store.unarchiveThread(threadId);
+        await store.resumeThread({ threadId });
+        await expect(store.unarchiveThread(threadId)).rejects.toMatchObject({ code: 'conflict' });
       });
 
       it('ARCH-4 of several, the first must succeed and the others are tried', async () => {

@@ -1,4 +1,6 @@
 import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { filesBelow } from './local-store.ts';
 
 const MAX_BLOCK = 128 * 1024;
 const WINDOW_OF_2_MIB = (21 - 10) << 3;
@@ -37,4 +39,16 @@ export function addCompressed(path: string, text: Buffer = readFileSync(path)): 
 export function compress(path: string): void {
   addCompressed(path);
   rmSync(path);
+}
+
+/** Compresses every rollout there is, whether it is being written or not. */
+export function compressAll(home: string): void {
+  for (const folder of ['sessions', 'archived_sessions'].map((name) => join(home, name)).filter(existsSync)) {
+    for (const name of filesBelow(folder)) {
+      const path = join(folder, name);
+      if (!/\/?rollout-[^/]*\.jsonl$/.test(name)) continue;
+      rmSync(`${path}.zst`, { force: true });
+      compress(path);
+    }
+  }
 }

@@ -13,8 +13,7 @@ import type { RolloutStart } from './rollout-file.ts';
  */
 export function startOfRollout(header: HeaderSource, mode: HistoryMode, prefix?: HistoryPrefix): RolloutStart {
   if (mode === 'paginated') return { kind: 'new', header, nextOrdinal: prefix?.endOrdinal ?? 0 };
-  const inherited =
-    prefix === undefined || prefix.isEmpty ? [] : [{ path: prefix.rollout.path, endOffset: prefix.endOffset }];
+  const inherited = prefix === undefined ? [] : [{ path: prefix.rollout.path, endOffset: prefix.endOffset }];
   return { kind: 'new', header, nextOrdinal: null, inherited };
 }
 

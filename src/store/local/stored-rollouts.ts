@@ -80,6 +80,8 @@ export class StoredRollouts {
         return await openStretch(stretch);
       } catch (error) {
         if (errnoOf(error) !== 'ENOENT' || look === LOOKS) throw error;
+        // The index looks at what a fork continues only when it is told to.
+        this.#index.touch(stretch.path);
       }
     }
   }

@@ -43,8 +43,8 @@ export interface MemoryThreadStoreOptions {
 interface MemoryThread {
   readonly historyMode: HistoryMode;
   lines: RolloutLine[];
-  /** What it was about before a revert; empty if there was none. */
-  preview: string;
+  /** What a revert did not take back: what the thread was about and how recent, when it had so many lines. */
+  kept: { readonly lines: number; readonly preview: string; readonly recencyAtMs: number | null };
   name: string | null;
   updatedAtMs: number;
   isArchived: boolean;
@@ -82,6 +82,7 @@ export class MemoryThreadStore implements ThreadStore {
 
   async resumeThread({ threadId, path, includeArchived = false }: ResumeThread): Promise<StoredThread> {
     if (path !== undefined) throw unsupported('resuming by path');
+    this.#assertNotLive(threadId);
     const thread = this.#stored(threadId, includeArchived);
     this.#register(threadId, {
       historyMode: thread.historyMode,
@@ -229,6 +230,7 @@ export class MemoryThreadStore implements ThreadStore {
   }
 
   async unarchiveThread(threadId: ThreadId): Promise<StoredThread> {
+    this.#assertNoneLive([threadId]);
     const thread = this.#threads.get(threadId);
     if (thread?.isArchived !== true) throw notFound(`no archived rollout found for thread id ${threadId}`);
     thread.isArchived = false;
@@ -254,9 +256,9 @@ export class MemoryThreadStore implements ThreadStore {
     const stored = this.#stored(threadId, true);
     if (stored.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
     const boundary: ForkBoundary = { kind: 'beforeTurn', turnId: beforeTurnId };
-    const { memoryMode, git, preview } = this.#view(threadId, stored);
-    stored.preview = preview;
+    const { memoryMode, git, preview, recencyAtMs } = this.#view(threadId, stored);
     stored.lines = stored.lines.slice(0, cutOf(outlineOfLines(stored.lines, 'paginated'), boundary));
+    stored.kept = { lines: stored.lines.length, preview, recencyAtMs };
     this.#appendHeader(stored, memoryMode, git);
     this.#append(stored, records);
     return this.#view(threadId, stored);
@@ -282,8 +284,12 @@ export class MemoryThreadStore implements ThreadStore {
   }
 
   #register(threadId: ThreadId, writer: MemoryWriter): void {
-    if (this.#writers.has(threadId)) throw invalidRequest(`thread ${threadId} already has a live local writer`);
+    this.#assertNotLive(threadId);
     this.#writers.set(threadId, writer);
+  }
+
+  #assertNotLive(threadId: ThreadId): void {
+    if (this.#writers.has(threadId)) throw invalidRequest(`thread ${threadId} already has a live local writer`);
   }
 
   #writer(threadId: ThreadId): MemoryWriter {
@@ -318,7 +324,7 @@ export class MemoryThreadStore implements ThreadStore {
     const thread: MemoryThread = {
       historyMode,
       lines: [],
-      preview: '',
+      kept: { lines: 0, preview: '', recencyAtMs: null },
       name: null,
       updatedAtMs: now,
       isArchived: false,
@@ -350,7 +356,9 @@ export class MemoryThreadStore implements ThreadStore {
   }
 
   #view(threadId: ThreadId, thread: MemoryThread): StoredThread {
-    const facts = thread.lines.reduce(withLine, { ...NO_FACTS, preview: thread.preview });
+    const { lines, preview, recencyAtMs } = thread.kept;
+    const before = thread.lines.slice(0, lines).reduce(withLine, { ...NO_FACTS, preview });
+    const facts = thread.lines.slice(lines).reduce(withLine, { ...before, recencyAtMs });
     if (facts.header === null) throw notFound(`no rollout found for thread id ${threadId}`);
     return storedThread(facts.header, facts, {
       path: null,

@@ -1,22 +1,8 @@
-import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { ThreadStore } from '../../../src/store/thread-store.ts';
 import { registerThreadStoreContract } from '../../contract/thread-store-contract.ts';
-import { filesBelow, homeHoldsNothingOf, openLocalStore } from '../../support/local-store.ts';
+import { homeHoldsNothingOf, openLocalStore } from '../../support/local-store.ts';
 import { tempFolder } from '../../support/temp-home.ts';
-import { compress } from '../../support/zstd.ts';
-
-/** Compresses every rollout there is, whether it is being written or not. */
-function compressAll(home: string): void {
-  for (const folder of ['sessions', 'archived_sessions'].map((name) => join(home, name)).filter(existsSync)) {
-    for (const name of filesBelow(folder)) {
-      const path = join(folder, name);
-      if (!/\/?rollout-[^/]*\.jsonl$/.test(name)) continue;
-      rmSync(`${path}.zst`, { force: true });
-      compress(path);
-    }
-  }
-}
+import { compressAll } from '../../support/zstd.ts';
 
 /** A store before each of whose methods all of its rollouts are compressed under it. */
 const compressedUnder = (store: ThreadStore, home: string): ThreadStore =>

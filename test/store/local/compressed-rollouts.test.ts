@@ -300,6 +300,23 @@ describe('writing', () => {
     await expect(store.deleteThreads([root.threadId])).rejects.toMatchObject({ code: 'invalidRequest' });
   });
 
+  it('ZST-25 the history of a fork is read when what it continues was compressed since', async () => {
+    const root = await storeThread(store, 'paginated', ['of the root']);
+    const threadId = someThreadId();
+    await store.forkThread({
+      threadId,
+      sourceId: root.threadId,
+      boundary: { kind: 'latest' },
+      historyMode: 'paginated',
+      cwd: '/work/project',
+      createdAtMs: T0,
+      header: async () => headerPayload(threadId, 'paginated'),
+    });
+    const before = await recordTypesOf(store, threadId);
+    compress(root.path);
+    expect(await recordTypesOf(store, threadId)).toEqual(before);
+  });
+
   it('ZST-14 a revert makes what it continues plain, and the thread has both files', async () => {
     const { threadId, path } = await storeThread(store, 'paginated', ['kept', 'taken back']);
     const [, second] = (await store.listTurns({ threadId, limit: 9, direction: 'asc', itemsView: 'notLoaded' })).data;

@@ -171,11 +171,6 @@ export class HistoryPages {
     return this.#oneTurn(segments, null, 'desc');
   }
 
-  /** The first turn of a thread, if it has any. */
-  firstTurn(segments: readonly Segment[]): TurnPlace | undefined {
-    return this.#oneTurn(segments, null, 'asc');
-  }
-
   /** The turn behind another one. */
   turnAfter(segments: readonly Segment[], turn: TurnPlace): TurnPlace | undefined {
     return this.#oneTurn(segments, { at: turn.pos, isIncluded: false }, 'asc');

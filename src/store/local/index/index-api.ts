@@ -36,8 +36,6 @@ export interface HistoryPrefix {
   readonly endOffset: number;
   /** Ordinal of the first record left out; null in legacy history. */
   readonly endOrdinal: number | null;
-  /** True if no turn is left in it. */
-  readonly isEmpty: boolean;
   /** The turn that was going on where a `latest` prefix ends, if one was. */
   readonly openTurnId: string | null;
 }

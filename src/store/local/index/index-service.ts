@@ -281,8 +281,6 @@ export class IndexService implements IndexApi {
     const mode = indexed.header.historyMode;
     const { pages, copies } = this.#life.parts;
     const cut = cutAt(boundary, segments, mode, pages, (segment) => copies.readablePath(segment.rollout));
-    const first = pages.firstTurn(segments);
-    const isBefore = first !== undefined && isAtOrBehind(first, cut.segment, cut.offset, segments);
     const last = boundary.kind === 'latest' ? pages.lastTurn(segments) : undefined;
     return {
       source: indexed.thread,
@@ -290,7 +288,6 @@ export class IndexService implements IndexApi {
       rollout: this.#lookup.placeOf(cut.segment.rollout),
       endOffset: cut.offset,
       endOrdinal: cut.ordinal,
-      isEmpty: first === undefined || isBefore,
       openTurnId: last?.isOpen === true ? last.turnId : null,
     };
   }
@@ -361,15 +358,4 @@ function positionFrom(
   scope: HistoryScope,
 ): HistoryPosition | null {
   return params.cursor === undefined ? null : parseHistoryCursor(params.cursor, params.threadId, scope);
-}
-
-/** True if a turn begins at a cut or behind it: nothing of it is left in the prefix. */
-function isAtOrBehind(
-  turn: { readonly segment: Segment; readonly startOffset: number },
-  cutSegment: Segment,
-  cutOffset: number,
-  segments: readonly Segment[],
-): boolean {
-  const [turnDepth, cutDepth] = [segments.indexOf(turn.segment), segments.indexOf(cutSegment)];
-  return turnDepth === cutDepth ? turn.startOffset >= cutOffset : turnDepth < cutDepth;
 }

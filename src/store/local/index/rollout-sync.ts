@@ -390,8 +390,9 @@ function lastingFacts({
   git,
   memoryMode,
   namedInHistory,
+  recencyAtMs,
 }: ThreadFacts): Partial<ThreadFacts> {
-  return { header, preview, cwd, modelProvider, git, memoryMode, namedInHistory };
+  return { header, preview, cwd, modelProvider, git, memoryMode, namedInHistory, recencyAtMs };
 }
 
 /** A file that is known by what it holds, whatever it is called. */
