@@ -32,5 +32,7 @@ export interface Stage {
 export interface Scenario {
   readonly name: string;
   readonly about: string;
+  /** It holds times against each other, and is played alone. */
+  readonly isMeasured?: true;
   run(stage: Stage): Promise<Figures>;
 }

@@ -19,6 +19,8 @@ export interface RunningDaemon extends Running {
 export interface DaemonLaunch {
   /** The command of another build. */
   readonly main?: string;
+  /** A command that becomes the daemon, which is named behind it. */
+  readonly wrapper?: readonly string[];
   /** Options of Node. */
   readonly execArgv?: readonly string[];
   /** Added to the environment. */
@@ -30,12 +32,13 @@ export async function startDaemon(
   home: string,
   args: readonly string[] = [],
   whenDone: WhenDone = onTestFinished,
-  { main = SKEIN, execArgv = [], env = {} }: DaemonLaunch = {},
+  { main = SKEIN, wrapper = [], execArgv = [], env = {} }: DaemonLaunch = {},
 ): Promise<RunningDaemon> {
   // Commands run by a login shell: without a home of somebody's it reads no profile, which may do and take anything.
   const environment = { ...process.env, HOME: home, ...env };
-  const command = [...execArgv, main, 'run', '--json', '--home', home, ...args];
-  const running = start(process.execPath, command, { env: environment }, whenDone);
+  const node = [process.execPath, ...execArgv, main, 'run', '--json', '--home', home, ...args];
+  const [command = '', ...rest] = [...wrapper, ...node];
+  const running = start(command, rest, { env: environment }, whenDone);
   const [line] = await running.said(/^\{.*\}\n/m);
   const info = JSON.parse(line) as DaemonInfo;
   return {

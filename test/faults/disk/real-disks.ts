@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf } from '../../../src/domain/errors.ts';
@@ -10,13 +10,15 @@ import { tempFolder } from '../../support/temp-home.ts';
 import { Ledger } from '../load/ledger.ts';
 import { Owner } from '../load/owner.ts';
 import { brokenLines, verify } from '../load/verify.ts';
+import { assertCommand, NotHere, reasonOf } from '../not-here.ts';
 import type { Stage } from '../scenario.ts';
+import { assertTraceable } from '../system-calls.ts';
 
 /** What a system can do to the disk of a daemon, for SQLite and native code as well. */
 interface RealFault {
   readonly name: string;
-  /** What the system says then. */
-  readonly errno: string;
+  /** What the system may say then. */
+  readonly errnos: readonly string[];
   /** Put before the command of a daemon; `HOME_FOLDER` stands for its home. */
   readonly wrapper: readonly string[];
   /** @param home the home as this process sees it. @returns what ends it */
@@ -39,10 +41,29 @@ const inside = ({ child }: Running, ...command: readonly string[]): void => {
   execFileSync('nsenter', ['-m', '-t', String(child.pid), ...command], { stdio: 'pipe' });
 };
 
+/**
+ * A folder of the home becomes a mount that cannot be written. What is open for writing stays so, as with a mount that
+ * the system makes read-only after errors; a remount would be refused for that.
+ */
+function readOnly(folder: string, errnos: readonly string[]): RealFault {
+  return {
+    name: `read-only ${folder === '' ? 'home' : folder}`,
+    errnos,
+    wrapper: ['unshare', '-m'],
+    begin: async (daemon, home) => {
+      const path = join(home.replace(/^\/proc\/\d+\/root/, ''), folder);
+      mkdirSync(path, { recursive: true });
+      inside(daemon, 'mount', '--bind', path, path);
+      inside(daemon, 'mount', '-o', 'remount,bind,ro', path);
+      return () => inside(daemon, 'umount', '-l', path);
+    },
+  };
+}
+
 export const REAL_FAULTS: readonly RealFault[] = [
   {
     name: 'full tmpfs',
-    errno: 'ENOSPC',
+    errnos: ['ENOSPC'],
     wrapper: ON_TMPFS,
     begin: async (_, home) => {
       const filler = join(home, 'filler');
@@ -54,19 +75,18 @@ export const REAL_FAULTS: readonly RealFault[] = [
       return () => rmSync(filler);
     },
   },
-  {
-    name: 'read-only mount',
-    errno: 'EROFS',
-    wrapper: ON_TMPFS,
-    begin: async (daemon, home) => {
-      const folder = home.replace(/^\/proc\/\d+\/root/, '');
-      inside(daemon, 'mount', '-o', 'remount,ro', folder);
-      return () => inside(daemon, 'mount', '-o', 'remount,rw', folder);
-    },
-  },
+  ...(
+    [
+      ['', ['EROFS']],
+      ['skein', ['EROFS']],
+      // A file is not moved from one mount to another.
+      ['sessions', ['EROFS', 'EXDEV']],
+      ['archived_sessions', ['EROFS', 'EXDEV']],
+    ] as const
+  ).map(([folder, errnos]) => readOnly(folder, errnos)),
   {
     name: 'files that may not grow',
-    errno: 'EFBIG',
+    errnos: ['EFBIG'],
     wrapper: [],
     begin: async ({ child }) => {
       execFileSync('prlimit', ['--pid', String(child.pid), '--fsize=1:unlimited']);
@@ -75,9 +95,10 @@ export const REAL_FAULTS: readonly RealFault[] = [
   },
   {
     name: 'fdatasync fails in the kernel',
-    errno: 'EIO',
+    errnos: ['EIO'],
     wrapper: [],
     begin: async ({ child }, _, stage) => {
+      assertTraceable();
       const filter = ['-e', 'trace=fdatasync,fsync', '-e', 'inject=fdatasync,fsync:error=EIO'];
       const strace = start('strace', ['-f', '-p', String(child.pid), ...filter], {}, stage.whenDone);
       await strace.said(/attached/);
@@ -92,9 +113,6 @@ export interface RealOutcome {
   readonly found: number;
   readonly defects: readonly string[];
 }
-
-/** Why this machine does not allow a fault. */
-export class NotHere extends Error {}
 
 /** Longer than any thread waits before it tries again here. */
 const PATIENCE_MS = 20_000;
@@ -130,8 +148,8 @@ export async function withRealFault(fault: RealFault, stage: Stage): Promise<Rea
   const end = await begin(fault, daemon, seen, stage);
   const refused = await work();
   for (const body of refused)
-    if (body.data?.errno !== fault.errno)
-      defects.push(`${fault.name}: refused without ${fault.errno}: ${JSON.stringify(body)}`);
+    if (!fault.errnos.includes(body.data?.errno))
+      defects.push(`${fault.name}: refused without ${fault.errnos.join(' or ')}: ${JSON.stringify(body)}`);
   for (const method of ['thread/read', 'thread/list', 'thread/turns/list']) {
     const params = method === 'thread/list' ? {} : { threadId: threads[0] };
     const { error } = await client.answer(method, params);
@@ -156,13 +174,6 @@ export async function withRealFault(fault: RealFault, stage: Stage): Promise<Rea
   return { refused: refused.length, expected: findings.expected, found: findings.found, defects };
 }
 
-/** What a command has said, if one has failed. */
-function reasonOf(error: unknown): string {
-  const { stderr, message } = error as Error & { readonly stderr?: Buffer };
-  const said = (stderr?.toString('utf8') ?? message).trim().split('\n')[0] ?? '';
-  return said.replaceAll(/\/\S+/g, '…');
-}
-
 /** All that a thread has is written when it can be unloaded, which archiving does. */
 async function unloaded(client: RpcClient, threadId: string): Promise<void> {
   for (const deadline = Date.now() + PATIENCE_MS; ; await delay(50)) {
@@ -175,6 +186,7 @@ async function unloaded(client: RpcClient, threadId: string): Promise<void> {
 
 async function startUnder({ name, wrapper }: RealFault, home: string, { whenDone }: Stage): Promise<Running> {
   const words = wrapper.map((word) => word.replaceAll('HOME_FOLDER', home));
+  if (words[0] !== undefined) assertCommand(words[0]);
   const [command, ...args] = [...words, process.execPath, SKEIN, 'run', '--json', '--home', home];
   const daemon = start(command, args, { env: { ...process.env, HOME: home } }, whenDone);
   try {

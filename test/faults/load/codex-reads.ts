@@ -33,8 +33,8 @@ export async function codexReads(home: string, ledger: Ledger, { whenDone }: Sta
       if (certain.isArchived) await client.call('thread/unarchive', { threadId: id });
       // It shows the turns of a thread whose history comes in pages when it has once opened it.
       await client.call('thread/resume', { threadId: id, excludeTurns: true });
-      const found = foundIn({ turns: await turnsOf(client, id), name: null }, certain.isArchived);
-      if (textsIn(certain) === textsIn(found)) whole += 1;
+      const found = foundIn({ turns: await turnsOf(client, id), name: null });
+      if (isWhole(found, certain)) whole += 1;
       else if (mayLeaveOut && isPartOf(found, certain)) inPart += 1;
       else {
         defects.push(
@@ -49,6 +49,14 @@ export async function codexReads(home: string, ledger: Ledger, { whenDone }: Sta
   await codex.stop('SIGKILL');
   rmSync(copy, { recursive: true, force: true });
   return { whole, inPart, defects };
+}
+
+/** It says what was said, and of what waited then as much as was said since. */
+function isWhole(found: Thread, { said, queued }: Thread): boolean {
+  const since = queued.slice(0, Math.max(0, found.said.length - said.length));
+  return (
+    textsIn(found) === textsIn({ ...found, said: [...said, ...since.map((text) => ({ text, isAnswered: false }))] })
+  );
 }
 
 /** Whatever the one says the other says too, in the same order. */

@@ -11,7 +11,26 @@ export interface Thread {
   readonly said: readonly Said[];
   readonly name: string | null;
   readonly isArchived: boolean;
+  /** Words that wait, in order: each becomes a turn once, behind what was said. */
+  readonly queued: readonly string[];
+  /** The name of the section it is in. */
+  readonly section: string | null;
+  /** Whether it is marked as unread from its start; null: nobody has said. */
+  readonly isUnread: boolean | null;
+  /** How its next turn is run; null: nobody has said. */
+  readonly model: string | null;
 }
+
+/** A thread of which nothing is known but that it is there. */
+export const NEW_THREAD: Thread = {
+  said: [],
+  name: null,
+  isArchived: false,
+  queued: [],
+  section: null,
+  isUnread: null,
+  model: null,
+};
 
 /** What there is of a thread; null: nothing, it is deleted or was never stored. */
 export type Fate = Thread | null;
@@ -30,14 +49,15 @@ export interface Entry {
   readonly trail: string[];
 }
 
-/** How many facts of a thread a crash must not take: its being there, words, ends of turns, its name, its archived state. */
+/** How many facts of a thread a crash must not take: its being there, words, ends of turns, its name, and so on. */
 export const factsIn = (fate: Fate): number =>
   fate === null
     ? 1
     : 1 +
       fate.said.length +
       fate.said.filter(({ isAnswered }) => isAnswered).length +
-      (fate.name === null ? 0 : 1) +
+      fate.queued.length +
+      [fate.name, fate.section, fate.isUnread, fate.model].filter((fact) => fact !== null).length +
       (fate.isArchived ? 1 : 0);
 
 /** What the daemon shows of a thread. */
@@ -47,7 +67,7 @@ export interface Found extends Thread {
 }
 
 /** Reads the words, and which of them were answered, from turns in wire form. */
-export function foundIn(thread: Json, isArchived: boolean): Found {
+export function foundIn(thread: Json, around: Partial<Thread> = {}): Found {
   const said: Said[] = [];
   let running = 0;
   for (const turn of thread.turns) {
@@ -62,7 +82,7 @@ export function foundIn(thread: Json, isArchived: boolean): Found {
       said.push({ text, isAnswered: turn.status === 'completed' && answer !== '' });
     }
   }
-  return { said, name: thread.name ?? null, isArchived, running };
+  return { ...NEW_THREAD, ...around, said, name: thread.name ?? null, section: thread.section?.name ?? null, running };
 }
 
 /** Says in what a thread is not what it must be; null if it is. */
@@ -72,18 +92,28 @@ export function difference(expected: Fate, found: Found | null): string | null {
     return expected === null ? 'is there, though it was deleted' : 'is gone';
   }
   if (found.running > 0) return `${found.running} turns read as running`;
-  const [texts, others] = [textsIn(expected), textsIn(found)];
-  if (texts !== others) return `says [${others}] instead of [${texts}]`;
+  const [texts, others] = [allTextsIn(expected), allTextsIn(found)];
+  // What waited may have been said since; what was said does not wait again.
+  if (texts !== others || found.said.length < expected.said.length)
+    return `says [${textsIn(found)}], and [${found.queued.join(' | ')}] wait, instead of [${textsIn(expected)}] and [${expected.queued.join(' | ')}]`;
   const unanswered = expected.said.find(({ isAnswered }, at) => isAnswered && found.said[at]?.isAnswered !== true);
   if (unanswered !== undefined) return `has lost the answer to ${short(unanswered.text)}`;
   if (expected.name !== found.name) return `is called ${found.name} instead of ${expected.name}`;
   if (expected.isArchived !== found.isArchived) {
     return found.isArchived ? 'is archived' : 'is not archived any more';
   }
+  if (expected.section !== found.section) return `is in section ${found.section} instead of ${expected.section}`;
+  if (expected.isUnread !== null && expected.isUnread !== found.isUnread)
+    return found.isUnread === true ? 'is unread from its start' : 'is not unread any more';
+  if (expected.model !== null && expected.model !== found.model)
+    return `is run with ${found.model} instead of ${expected.model}`;
   return null;
 }
 
 /** What was said, shortened: for comparing and for showing. */
 export const textsIn = ({ said }: Thread): string => said.map(({ text }) => short(text)).join(' | ');
+
+const allTextsIn = ({ said, queued }: Thread): string =>
+  [...said.map(({ text }) => text), ...queued].map(short).join(' | ');
 
 const short = (text: string): string => (text.length > 40 ? `${text.slice(0, 40)}…` : text);

@@ -21,7 +21,7 @@ const SETTINGS = ['--set', `model.provider=${PROVIDER}`];
 
 /** What clients hear that are a moment late, or ask for what legacy threads have not. */
 const USUAL_REFUSALS =
-  /no active turn to steer|expected active turn id|only supports paginated threads|still references it/;
+  /no active turn to steer|expected active turn id|only supports paginated threads|still references it|read state changed/;
 
 export interface KillRounds {
   readonly kills: number;

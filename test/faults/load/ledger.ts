@@ -7,6 +7,10 @@ export class Ledger {
   readonly isRevertible: boolean;
   /** How many daemons have lived. */
   round = 0;
+  /** Names of sections that are there. */
+  readonly sections: string[] = [];
+  /** The model that is chosen for new threads, and the one that was asked for and not answered; undefined: none. */
+  chosen: { certain: string | undefined; pending: string | undefined } = { certain: undefined, pending: undefined };
   /** How often what was acknowledged. */
   readonly acknowledged: Record<string, number> = {};
   /** What was refused, by method and reason, and how it came to that first. */

@@ -1,10 +1,24 @@
 import { RpcRefusal, type Json, type RpcClient } from '../../support/rpc-client.ts';
 import type { Random } from '../random.ts';
 import type { Ledger } from './ledger.ts';
-import type { Entry, Fate, Said, Thread } from './expectation.ts';
+import { foundIn, NEW_THREAD, type Entry, type Fate, type Said, type Thread } from './expectation.ts';
 
 /** What an owner can do with a thread of its own, or to get one. */
-export type Habit = 'start' | 'turn' | 'rename' | 'fork' | 'revert' | 'archive' | 'unarchive' | 'remove' | 'leave';
+export type Habit =
+  | 'start'
+  | 'turn'
+  | 'rename'
+  | 'fork'
+  | 'revert'
+  | 'archive'
+  | 'unarchive'
+  | 'remove'
+  | 'leave'
+  | 'queue'
+  | 'section'
+  | 'mark'
+  | 'model'
+  | 'choose';
 
 /** What owners do, and how often one thing beside another. */
 const HABITS: Readonly<Record<Habit, number>> = {
@@ -17,6 +31,11 @@ const HABITS: Readonly<Record<Habit, number>> = {
   unarchive: 2,
   remove: 2,
   leave: 3,
+  queue: 4,
+  section: 2,
+  mark: 2,
+  model: 2,
+  choose: 1,
 };
 
 export interface OwnerOptions {
@@ -55,6 +74,8 @@ export class Owner {
   readonly #random: Random;
   readonly #ledger: Ledger;
   readonly #owned = new Map<string, Owned>();
+  /** By name, of those that it has made. */
+  readonly #sectionIds = new Map<string, string>();
   #count = 0;
   /** The last refusal leaves open whether it is done. */
   #isUncertain = false;
@@ -119,6 +140,16 @@ export class Owner {
         return this.#remove(owned);
       case 'leave':
         return this.#leave(owned);
+      case 'queue':
+        return this.#queue(owned);
+      case 'section':
+        return this.#section(owned);
+      case 'mark':
+        return this.#mark(owned);
+      case 'model':
+        return this.#model(owned);
+      case 'choose':
+        return this.#choose(owned);
     }
   }
 
@@ -136,6 +167,8 @@ export class Owner {
     if (!owned.isLoaded) {
       if ((await this.#tell(owned, 'thread/resume', { excludeTurns: true })) === undefined) return false;
       owned.isLoaded = true;
+      // Whatever waited goes on now, and comes before what is said next.
+      if (certain.queued.length > 0) await this.#drained(owned);
     }
     return true;
   }
@@ -182,7 +215,8 @@ export class Owner {
     const answer = await this.#tell(owned, 'thread/fork', { excludeTurns: true });
     if (answer === undefined) return;
     const entry = this.#ledger.entry(answer.thread.id);
-    entry.certain = { ...threadOf(owned), name: answer.thread.name ?? null };
+    const { said } = threadOf(owned);
+    entry.certain = { ...NEW_THREAD, said, name: answer.thread.name ?? null };
     const fork = this.#own(answer.thread.id, entry);
     fork.isLoaded = true;
     for (const [turnId, text] of owned.turns) fork.turns.set(turnId, text);
@@ -223,10 +257,92 @@ export class Owner {
     owned.isLoaded = false;
   }
 
+  /** Queues words, and waits until they are said. */
+  async #queue(owned: Owned): Promise<void> {
+    for (let more = this.#random.below(3); more >= 0; more -= 1) {
+      const text = this.#words();
+      const thread = threadOf(owned);
+      const params = { input: asInput(text), clientUserMessageId: text.slice(0, 40) };
+      await this.#ask(owned, { ...thread, queued: [...thread.queued, text] }, 'queued', 'thread/queue/add', params);
+    }
+    await this.#drained(owned);
+  }
+
+  /** Waits until nothing waits in a loaded thread, and notes what was said of it. */
+  async #drained(owned: Owned): Promise<void> {
+    const { id: threadId, entry } = owned;
+    for (;;) {
+      const from = this.#client.frames.length;
+      const { data } = await this.#client.call('thread/queue/list', { threadId });
+      const { thread } = await this.#client.call('thread/read', { threadId, includeTurns: true });
+      const { said, running } = foundIn(thread);
+      if (data.length === 0 && running === 0) {
+        const before = threadOf(owned);
+        const isAnswered = (text: string): boolean => said.some((one) => one.text === text && one.isAnswered);
+        const more = before.queued.map((text) => ({ text, isAnswered: isAnswered(text) }));
+        entry.certain = { ...before, said: [...before.said, ...more], queued: [] };
+        return;
+      }
+      // A turn that was interrupted, as by a daemon that ends, has paused it. What goes on by itself is refused here.
+      if (running === 0) await this.#client.answer('thread/queue/start', { threadId });
+      await this.#client.notification('turn/completed', (params) => params.threadId === threadId, from);
+    }
+  }
+
+  /** Puts the thread into a new section, or removes the one that it is in. */
+  async #section(owned: Owned): Promise<void> {
+    const { section } = threadOf(owned);
+    const { sections } = this.#ledger;
+    const known = section === null ? undefined : this.#sectionIds.get(section);
+    if (section !== null && known !== undefined) {
+      sections.splice(sections.indexOf(section), 1);
+      await this.#ask(owned, { ...threadOf(owned), section: null }, 'sections', 'threadSection/delete', {
+        sectionId: known,
+      });
+      return;
+    }
+    const name = `section ${this.#next()}`;
+    const made = await this.#tell(owned, 'threadSection/create', { name });
+    if (made === undefined) return;
+    const sectionId = made.section.id as string;
+    this.#sectionIds.set(name, sectionId);
+    sections.push(name);
+    await this.#ask(owned, { ...threadOf(owned), section: name }, 'sections', 'thread/section/move', { sectionId });
+  }
+
+  /** Marks it as unread from its start, or as read. */
+  async #mark(owned: Owned): Promise<void> {
+    await owned.turnEnd;
+    const { readState } = await this.#client.call('thread/read', { threadId: owned.id });
+    const isUnread = threadOf(owned).isUnread !== true;
+    const operation = { type: isUnread ? 'unread' : 'read' };
+    const params = { operation, expectedRevision: readState.revision };
+    await this.#ask(owned, { ...threadOf(owned), isUnread }, 'marks', 'thread/readState/update', params);
+  }
+
+  async #model(owned: Owned): Promise<void> {
+    const model = `model-${this.#next()}`;
+    await this.#ask(owned, { ...threadOf(owned), model }, 'models', 'thread/settings/update', { model });
+  }
+
+  /** Chooses the model of new threads, if nobody else is about to. */
+  async #choose(owned: Owned): Promise<void> {
+    const { chosen } = this.#ledger;
+    if (chosen.pending !== undefined) return;
+    const value = `model-${this.#next()}`;
+    chosen.pending = value;
+    const params = { keyPath: 'model', value, mergeStrategy: 'replace' };
+    const answer = await this.#tell(owned, 'config/value/write', params);
+    if (answer !== undefined) {
+      chosen.certain = value;
+      this.#ledger.count('defaults');
+    }
+    if (!this.#isUncertain) chosen.pending = undefined;
+  }
+
   /** Asks for a change. While it is under way the thread may be either. @returns undefined if it was refused */
   async #ask(owned: Owned, next: Fate, kind: string, method: string, params: object = {}): Promise<Json> {
     owned.entry.pending = next;
-    this.#isUncertain = false;
     const answer = await this.#tell(owned, method, params);
     if (answer !== undefined) {
       owned.entry.certain = next;
@@ -238,6 +354,7 @@ export class Owner {
 
   async #tell(owned: Owned, method: string, params: object = {}): Promise<Json> {
     const { trail } = owned.entry;
+    this.#isUncertain = false;
     try {
       trail.push(method);
       const answer = await this.#client.call(method, { threadId: owned.id, ...params });
@@ -289,5 +406,5 @@ function threadOf({ id, entry }: Owned): Thread {
 
 function withWords(fate: Fate, text: string): Thread {
   const said: Said = { text, isAnswered: false };
-  return fate === null ? { said: [said], name: null, isArchived: false } : { ...fate, said: [...fate.said, said] };
+  return fate === null ? { ...NEW_THREAD, said: [said] } : { ...fate, said: [...fate.said, said] };
 }

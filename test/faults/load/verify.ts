@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { queuedWords } from '../../support/organized.ts';
 import { RpcRefusal, type Json, type RpcClient } from '../../support/rpc-client.ts';
-import { difference, factsIn, foundIn, type Entry, type Found } from './expectation.ts';
+import { difference, factsIn, foundIn, type Entry, type Found, type Thread } from './expectation.ts';
 import type { Ledger } from './ledger.ts';
 import { rolloutsOf } from './rollouts.ts';
 
@@ -23,7 +24,7 @@ export async function verify(client: RpcClient, ledger: Ledger): Promise<Finding
   for (const [id, entry] of ledger.entries) {
     const facts = factsIn(entry.certain);
     expected += facts;
-    const seen = await look(client, id, places.get(id) ?? []);
+    const seen = await look(client, id, places.get(id) ?? [], entry);
     const wrong = typeof seen === 'string' ? seen : judge(entry, seen);
     if (wrong === null) found += facts;
     else defects.push(`round ${ledger.round}: ${id} ${wrong}; ${entry.trail.slice(-12).join(', ')}`);
@@ -36,7 +37,31 @@ export async function verify(client: RpcClient, ledger: Ledger): Promise<Finding
     if (seen === null) ledger.entries.delete(id);
     else ledger.entries.set(id, { ...entry, certain: seen, pending: undefined });
   }
+  const sections = await sectionNames(client);
+  const lost = ledger.sections.filter((name) => !sections.includes(name));
+  expected += ledger.sections.length;
+  found += ledger.sections.length - lost.length;
+  defects.push(...lost.map((name) => `round ${ledger.round}: section ${name} is gone`));
+  const { chosen } = ledger;
+  if (chosen.certain !== undefined) {
+    expected += 1;
+    const { model } = (await client.call('config/read', {})).config;
+    if ([chosen.certain, chosen.pending].includes(model)) found += 1;
+    else defects.push(`round ${ledger.round}: ${model} is chosen instead of ${chosen.certain}`);
+    ledger.chosen = { certain: model, pending: undefined };
+  }
   return { expected, found, done, undone, defects };
+}
+
+async function sectionNames(client: RpcClient): Promise<readonly string[]> {
+  const names: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Json = await client.call('threadSection/list', { cursor, limit: 100 });
+    for (const { name } of page.data) names.push(name);
+    cursor = page.nextCursor;
+  } while (cursor !== null);
+  return names;
 }
 
 /** Null: it is as it was left, or as it was asked to be. */
@@ -62,17 +87,42 @@ async function listedThreads(client: RpcClient): Promise<ReadonlyMap<string, rea
 }
 
 /** @returns the thread, null if there is none, or what is wrong with it */
-async function look(client: RpcClient, id: string, places: readonly boolean[]): Promise<Found | null | string> {
+async function look(
+  client: RpcClient,
+  id: string,
+  places: readonly boolean[],
+  entry: Entry,
+): Promise<Found | null | string> {
   const [isArchived, ...more] = places;
   if (more.length > 0) return `is listed ${places.length} times`;
   try {
-    const { thread } = await client.call('thread/read', { threadId: id, includeTurns: true });
-    return isArchived === undefined ? 'can be read, and is in no list' : foundIn(thread, isArchived);
+    const { thread, readState } = await client.call('thread/read', { threadId: id, includeTurns: true });
+    if (isArchived === undefined) return 'can be read, and is in no list';
+    return foundIn(thread, { isArchived, ...(await around(client, id, isArchived, readState, entry)) });
   } catch (error) {
     if (!(error instanceof RpcRefusal)) throw error;
     if (error.body.data?.kind !== 'notFound') return `cannot be read: ${error.message}`;
     return isArchived === undefined ? null : `is listed, and not found: ${error.message}`;
   }
+}
+
+/** What is set around a thread, as far as somebody has asked for it. */
+async function around(
+  client: RpcClient,
+  threadId: string,
+  isArchived: boolean,
+  readState: Json,
+  { certain, pending }: Entry,
+): Promise<Partial<Thread>> {
+  const isAsked = (of: (thread: Thread) => unknown): boolean =>
+    [certain, pending].some((fate) => fate !== null && fate !== undefined && of(fate) !== null);
+  // Nothing can be asked about the queue of an archived thread, nor can it be loaded.
+  const queued = isArchived ? [] : await queuedWords(client, threadId);
+  const isUnread = isAsked(({ isUnread: said }) => said) ? readState?.firstUnread?.type === 'threadStart' : null;
+  if (!isAsked(({ model }) => model)) return { queued, isUnread };
+  if (isArchived) return { queued, isUnread, model: certain?.model ?? null };
+  const { model } = await client.call('thread/resume', { threadId, excludeTurns: true });
+  return { queued, isUnread, model };
 }
 
 /** Lines of all rollouts that are no JSON. Behind the last line feed nothing is counted: a write may be cut off there. */

@@ -5,17 +5,21 @@ import { isDeepStrictEqual } from 'node:util';
 import Database from 'better-sqlite3';
 import { HomeLayout } from '../../../src/store/local/home-layout.ts';
 import { startDaemon, type RunningDaemon } from '../../support/daemon.ts';
-import { DebugClient } from '../../../src/cli/debug-client.ts';
 import { writeRollout } from '../../support/home-files.ts';
-import { RpcClient, type Json } from '../../support/rpc-client.ts';
+import type { Json } from '../../support/rpc-client.ts';
+import { start } from '../../support/process.ts';
 import { tempFolder } from '../../support/temp-home.ts';
+import { answersOf } from '../load/index-answers.ts';
+import { indexStatus } from '../load/index-audit.ts';
+import { withReadOnly } from '../disk/read-only-mount.ts';
+import { NotHere, reasonOf } from '../not-here.ts';
 import type { Random } from '../random.ts';
 import type { Figures, Scenario, Stage } from '../scenario.ts';
 
 /** Threads of the home: enough that an index matters, few enough to be looked at again and again. */
 const THREADS = 120;
 
-/** A start over a damaged index takes as long as one without any, times this. */
+/** A start over a damaged index takes as long as one without any, times this; if not at once, then at the next try. */
 const PATIENCE = 6;
 
 interface Damage {
@@ -24,6 +28,8 @@ interface Damage {
   readonly when: 'before a start' | 'while it runs';
   /** @returns undoes what would stay */
   readonly inflict: (path: string, random: Random) => (() => void) | undefined;
+  /** Put before the command of the daemon. */
+  readonly wrapper?: (path: string) => readonly string[];
   /** Whether the index that was there is to be set aside, or may go on. */
   readonly isSetAside: boolean | 'perhaps';
 }
@@ -50,6 +56,13 @@ const DAMAGES: readonly Damage[] = [
   damage('of a newer version', true, (path) => sql(path, 'PRAGMA user_version = 99')),
   damage('locked by another program', true, lock),
   damage('read-only', true, (path) => immutable(path)),
+  {
+    name: 'on a read-only mount',
+    when: 'before a start',
+    isSetAside: true,
+    inflict: () => undefined,
+    wrapper: withReadOnly,
+  },
   damage('removed', false, (path) => remove(path), 'while it runs'),
   damage('replaced', 'perhaps', replace, 'while it runs'),
   damage('noise at random places', 'perhaps', (path, random) => noise(path, random), 'while it runs'),
@@ -60,12 +73,14 @@ const DAMAGES: readonly Damage[] = [
 export const damagedIndex: Scenario = {
   name: 'index',
   about: 'an index that is missing, locked, noisy, truncated, newer, read-only, or exchanged under the daemon',
+  isMeasured: true,
   run: async (stage) => {
     const home = tempFolder('skein-index-', stage.whenDone);
     const run = new DamagedHome(home, stage);
     await run.prepare();
     for (let round = 0; round < (stage.runs ?? 1); round += 1) for (const one of DAMAGES) await run.play(one);
     await run.isHealed();
+    await run.isRefused();
     return run.figures;
   },
 };
@@ -109,7 +124,19 @@ class DamagedHome {
     await daemon.stop();
   }
 
-  async play({ name, when, inflict, isSetAside }: Damage): Promise<void> {
+  async play(one: Damage): Promise<void> {
+    try {
+      if ((await this.#isQuick(one)) || (await this.#isQuick(one))) return;
+    } catch (error) {
+      if (!(error instanceof NotHere)) throw error;
+      this.#details[`NOT POSSIBLE HERE: ${error.message}`] = 1;
+      return;
+    }
+    this.#defect(`${one.name}, ${one.when}`, 'answers come late, twice');
+  }
+
+  /** @returns whether answers came in time */
+  async #isQuick({ name, when, inflict, isSetAside, wrapper }: Damage): Promise<boolean> {
     const { random, progress } = this.#stage;
     progress(`${name}, ${when}`);
     this.#times += 1;
@@ -119,7 +146,7 @@ class DamagedHome {
     let daemon: RunningDaemon;
     if (when === 'before a start') {
       undo = inflict(this.#path, random);
-      daemon = await this.#daemon();
+      daemon = await this.#daemon(wrapper?.(this.#path));
     } else {
       daemon = await this.#daemon();
       undo = inflict(this.#path, random);
@@ -129,8 +156,7 @@ class DamagedHome {
       await this.#compare(daemon, what);
       const ms = performance.now() - from;
       this.#slowest = Math.max(this.#slowest, ms);
-      if (ms > this.#withoutMs * PATIENCE) this.#defect(what, `answers came after ${Math.round(ms)} ms`);
-      const status = (await snapshot(daemon)).stores[0]?.index;
+      const status = await indexStatus(daemon.info);
       if (status.problem !== null) this.#defect(what, `the index says ${status.problem}`);
       if (status.setAside !== null) this.#details['set aside'] = (this.#details['set aside'] ?? 0) + 1;
       if (isSetAside === true && status.setAside === null)
@@ -139,6 +165,7 @@ class DamagedHome {
       const isThere = setAsideBeside(this.#path) !== before;
       if (status.setAside !== null && !status.isInMemory && !isThere) this.#defect(what, 'there is no file set aside');
       if ((await daemon.stop()) !== 0) this.#defect(what, `the daemon ends badly: ${daemon.output()}`);
+      return ms <= this.#withoutMs * PATIENCE;
     } finally {
       undo?.();
     }
@@ -160,35 +187,31 @@ class DamagedHome {
     }
   }
 
-  #daemon(): Promise<RunningDaemon> {
-    return startDaemon(this.#home, [], this.#stage.whenDone, { main: this.#stage.main });
+  /** Nothing can be served from a home that cannot be written: whoever starts a daemon is told which, and why. */
+  async isRefused(): Promise<void> {
+    const { main, whenDone } = this.#stage;
+    for (const folder of [this.#home, dirname(this.#path)]) {
+      try {
+        const [command, ...args] = withReadOnly(folder);
+        const run = [process.execPath, main, 'run', '--home', this.#home];
+        const daemon = start(command, [...args, ...run], {}, whenDone);
+        const code = await Promise.race([daemon.exited, daemon.said(/ serves /).catch(() => daemon.exited)]);
+        this.#answers += 1;
+        if (code === 1 && daemon.output().includes('EROFS')) this.#right += 1;
+        else this.#defect('at a start', `${folder} is read-only, and the daemon says ${daemon.output()}`);
+      } catch (error) {
+        if (!(error instanceof NotHere)) throw error;
+        this.#details[`NOT POSSIBLE HERE: ${error.message}`] = 1;
+      }
+    }
+  }
+
+  #daemon(wrapper: readonly string[] = []): Promise<RunningDaemon> {
+    return startDaemon(this.#home, [], this.#stage.whenDone, { main: this.#stage.main, wrapper });
   }
 
   #defect(what: string, wrong: string): void {
     this.#defects.push(`${what}: ${wrong}`);
-  }
-}
-
-/** Answers for which the index is read. */
-async function answersOf(daemon: RunningDaemon): Promise<object> {
-  const client = await RpcClient.connect(`unix://${daemon.info.socket}`);
-  const list = async (params: object): Promise<Json> =>
-    (await client.call('thread/list', { limit: 200, modelProviders: [], ...params })).data;
-  const [active, archived] = [await list({ archived: false }), await list({ archived: true })];
-  const [search, page] = await Promise.all([
-    client.call('thread/search', { searchTerm: 'word 7.1', limit: 10 }),
-    client.call('thread/turns/list', { threadId: active[0].id, limit: 2, itemsView: 'full' }),
-  ]);
-  await client.close();
-  return { active, archived, search, page };
-}
-
-async function snapshot(daemon: RunningDaemon): Promise<Json> {
-  const debug = await DebugClient.connect(daemon.info.debugSocket ?? '');
-  try {
-    return await debug.call('snapshot', {});
-  } finally {
-    debug.close();
   }
 }
 
@@ -236,8 +259,12 @@ function lock(path: string): () => void {
   return () => database.close();
 }
 
-/** Also for root, whom modes do not keep from writing. @returns makes it writable again */
+/** Also for root, whom modes do not keep from writing. @returns makes it writable again. @throws NotHere */
 function immutable(path: string): () => void {
-  execFileSync('chattr', ['+i', path]);
+  try {
+    execFileSync('chattr', ['+i', path], { stdio: 'pipe' });
+  } catch (error) {
+    throw new NotHere(`a file that is immutable (${reasonOf(error)})`, { cause: error });
+  }
   return () => void execFileSync('chattr', ['-i', path]);
 }

@@ -1,7 +1,8 @@
 import { WEATHERS, type DiskWeather } from '../disk/faults.ts';
 import { OPERATIONS, type Operation } from '../disk/operations.ts';
-import { NotHere, REAL_FAULTS, withRealFault, type RealOutcome } from '../disk/real-disks.ts';
+import { REAL_FAULTS, withRealFault, type RealOutcome } from '../disk/real-disks.ts';
 import { FailingHome } from '../disk/walk.ts';
+import { NotHere } from '../not-here.ts';
 import type { Scenario } from '../scenario.ts';
 import { SwitchedDaemons } from '../switched-daemon.ts';
 

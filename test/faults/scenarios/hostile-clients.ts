@@ -27,6 +27,7 @@ const MOST_KEPT_BYTES = 2 * 256 * 1024 * 1024;
 /** Clients from hell, while two honest ones work; then the daemon must be what it was. */
 export const hostileClients: Scenario = {
   name: 'clients',
+  isMeasured: true,
   about: 'garbage, floods, tricks, half-open and slow clients at random, beside two honest ones',
   run: async (stage) => {
     const base = tempFolder('skein-hostile-', stage.whenDone);

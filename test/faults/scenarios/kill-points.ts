@@ -4,6 +4,7 @@ import { Ledger } from '../load/ledger.ts';
 import { isLostConnection, Owner } from '../load/owner.ts';
 import { verify } from '../load/verify.ts';
 import { CHANGES, type DiskFault } from '../preload/disk-fault.ts';
+import type { Random } from '../random.ts';
 import type { Scenario, Stage } from '../scenario.ts';
 import { SwitchedDaemons, type SwitchedDaemon } from '../switched-daemon.ts';
 
@@ -45,6 +46,11 @@ const STEPS: Readonly<Record<string, Steps>> = {
   archive: { prepare: reverted, act: (owner, id) => owner.perform('archive', id) },
   unarchive: { prepare: archived, act: (owner, id) => owner.perform('unarchive', id) },
   delete: { prepare: reverted, act: (owner, id) => owner.perform('remove', id) },
+  queue: { prepare: begun, act: (owner, id) => owner.perform('queue', id) },
+  section: { prepare: begun, act: (owner, id) => owner.perform('section', id) },
+  mark: { prepare: begun, act: (owner, id) => owner.perform('mark', id) },
+  settings: { prepare: begun, act: (owner, id) => owner.perform('model', id) },
+  default: { prepare: begun, act: (owner, id) => owner.perform('choose', id) },
 };
 
 const inMode = (historyMode: Operation['historyMode'], steps: Readonly<Record<string, Steps>>): readonly Operation[] =>
@@ -63,8 +69,20 @@ const OPERATIONS: readonly Operation[] = [
   }),
 ];
 
+/** Each in one of both modes. */
+function inOneMode(random: Random): readonly Operation[] {
+  const first = random.below(2);
+  return OPERATIONS.filter(({ historyMode }, at) => (at + (historyMode === 'legacy' ? 0 : 1)) % 2 === first);
+}
+
 /** A walk goes on until the operation comes to its end; none has so many steps. */
 const MOST_STEPS = 200;
+
+/** A home serves so many walks: the more threads it has, the longer each look at all of them takes. */
+const WALKS_PER_HOME = 4;
+
+/** The short run takes so many steps at once, from a random one on. */
+const SHORT_STRIDE = 3;
 
 /** Kills a real daemon before every call that changes the disk, and in the middle of every write, of each operation. */
 export const killPoints: Scenario = {
@@ -72,88 +90,127 @@ export const killPoints: Scenario = {
   about:
     'kill -9 before every call that changes the disk, and in the middle of every write, of each operation of several steps',
   run: async (stage) => {
-    const operations = OPERATIONS.filter(({ historyMode }) => stage.runs !== undefined || historyMode === 'paginated');
-    const walks = operations.flatMap((operation) => [
-      new Walk(operation, stage, { kind: 'kill', calls: CHANGES }),
-      new Walk(operation, stage, { kind: 'kill in mid-write', calls: ['write'] }),
-    ]);
+    const { random, runs } = stage;
+    const operations = runs === undefined ? inOneMode(random) : OPERATIONS;
+    const stride = runs === undefined ? SHORT_STRIDE : 1;
+    const waiting: Walk[] = operations.flatMap((operation) =>
+      FAULTS.map((fault) => ({ operation, fault, stride, from: random.below(stride) })),
+    );
+    const walks = waiting.length;
     const daemons = new SwitchedDaemons(stage.whenDone);
-    // Two at a time: one waits for the disk or for a start while the other works.
-    const waiting = [...walks];
+    const homes: WalkedHome[] = [];
     const work = async (): Promise<void> => {
-      for (let walk = waiting.shift(); walk !== undefined; walk = waiting.shift()) await walk.play(daemons);
+      while (waiting.length > 0) {
+        const home = new WalkedHome(stage, daemons);
+        homes.push(home);
+        for (const walk of waiting.splice(0, WALKS_PER_HOME)) await home.walk(walk);
+        await home.close();
+      }
     };
+    // Two at a time: one waits for the disk or for a start while the other works.
     await Promise.all([work(), work()]);
-    const sum = (of: (walk: Walk) => number): number => walks.reduce((total, walk) => total + of(walk), 0);
+    const sum = (of: (home: WalkedHome) => number): number => homes.reduce((total, home) => total + of(home), 0);
     return {
       injected: 'kill -9 at each step',
       times: sum(({ deaths }) => deaths),
       acknowledged: sum(({ expected }) => expected),
       found: sum(({ found }) => found),
       details: {
-        operations: operations.length,
+        walks,
+        'steps at once': stride,
         done: sum(({ done }) => done),
         undone: sum(({ undone }) => undone),
       },
-      defects: walks.flatMap(({ defects }) => defects),
+      defects: homes.flatMap(({ defects }) => defects),
     };
   },
 };
 
-/** One operation, again and again in one home, killed a step later each time. */
-class Walk {
+type Fault = Pick<DiskFault, 'kind' | 'calls'>;
+
+const FAULTS: readonly Fault[] = [
+  { kind: 'kill', calls: CHANGES },
+  { kind: 'kill in mid-write', calls: ['write'] },
+];
+
+/** One operation, again and again, killed some steps later each time. */
+interface Walk {
+  readonly operation: Operation;
+  readonly fault: Fault;
+  readonly from: number;
+  readonly stride: number;
+}
+
+interface Living {
+  readonly daemon: SwitchedDaemon;
+  readonly client: RpcClient;
+}
+
+/** A home whose daemon is killed, and started anew only then. */
+class WalkedHome {
   readonly defects: string[] = [];
   deaths = 0;
   expected = 0;
   found = 0;
   done = 0;
   undone = 0;
-  readonly #operation: Operation;
   readonly #stage: Stage;
-  readonly #fault: Pick<DiskFault, 'kind' | 'calls'>;
+  readonly #daemons: SwitchedDaemons;
+  readonly #home: string;
+  readonly #ledger = new Ledger(true);
+  #living: Living | undefined;
+  /** Where it was killed last. */
+  #place = '';
 
-  constructor(operation: Operation, stage: Stage, fault: Pick<DiskFault, 'kind' | 'calls'>) {
-    this.#operation = operation;
+  constructor(stage: Stage, daemons: SwitchedDaemons) {
     this.#stage = stage;
-    this.#fault = fault;
+    this.#daemons = daemons;
+    this.#home = tempFolder('skein-steps-', stage.whenDone);
   }
 
-  async play(daemons: SwitchedDaemons): Promise<void> {
-    const { name, historyMode, prepare, act } = this.#operation;
-    const home = tempFolder('skein-steps-', this.#stage.whenDone);
-    const ledger = new Ledger(true);
-    for (let step = 0; ; step += 1) {
+  /** Goes on until the operation comes to its end unharmed. */
+  async walk({ operation, fault, from, stride }: Walk): Promise<void> {
+    const { name, historyMode, prepare, act } = operation;
+    for (let step = from; ; step += stride) {
       if (step > MOST_STEPS) throw new Error(`${name} has not come to its end within ${MOST_STEPS} steps`);
-      this.#stage.progress(`${name}: ${this.#fault.kind} at step ${step + 1}`);
-      const daemon = await daemons.start(home);
-      const client = await RpcClient.connect(`unix://${daemon.info.socket}`);
-      await this.#look(client, ledger, step);
-      const owner = new Owner({ name: 'owner', client, random: this.#stage.random.fork(), ledger, historyMode });
-      ledger.round = step;
+      const { daemon, client } = await this.#alive();
+      this.#place = `${name}, ${fault.kind} at step ${step + 1}`;
+      this.#stage.progress(this.#place);
+      const { random } = this.#stage;
+      this.#ledger.round += 1;
+      const owner = new Owner({ name: 'owner', client, random: random.fork(), ledger: this.#ledger, historyMode });
       const threadId = await prepare(owner);
-      await daemon.inject({ ...this.#fault, path: '', after: step, errno: 'EIO' });
-      const isAlive = await survives(daemon, () => act(owner, threadId));
-      if (!isAlive) {
-        this.deaths += 1;
-        continue;
-      }
-      await daemon.stop('SIGKILL');
-      break;
+      await daemon.inject({ ...fault, path: '', after: step, errno: 'EIO' });
+      const isAlive = await survives(daemon, async () => {
+        await act(owner, threadId);
+        await daemon.inject(null);
+      });
+      if (isAlive) return;
+      this.deaths += 1;
+      this.#living = undefined;
     }
-    // What the last, unharmed one left is as good as what the harmed ones did.
-    const daemon = await daemons.start(home);
-    await this.#look(await RpcClient.connect(`unix://${daemon.info.socket}`), ledger, ledger.round + 1);
+  }
+
+  /** What unharmed operations have left is as good as what the harmed ones have. */
+  async close(): Promise<void> {
+    await this.#living?.daemon.stop('SIGKILL');
+    this.#living = undefined;
+    const { daemon } = await this.#alive();
     await daemon.stop('SIGKILL');
   }
 
-  async #look(client: RpcClient, ledger: Ledger, step: number): Promise<void> {
-    const findings = await verify(client, ledger);
+  async #alive(): Promise<Living> {
+    if (this.#living !== undefined) return this.#living;
+    const daemon = await this.#daemons.start(this.#home);
+    const client = await RpcClient.connect(`unix://${daemon.info.socket}`);
+    const findings = await verify(client, this.#ledger);
     this.expected += findings.expected;
     this.found += findings.found;
     this.done += findings.done;
     this.undone += findings.undone;
-    const { name } = this.#operation;
-    this.defects.push(...findings.defects.map((defect) => `${name}, ${this.#fault.kind} at step ${step}: ${defect}`));
+    this.defects.push(...findings.defects.map((defect) => `${this.#place}: ${defect}`));
+    this.#living = { daemon, client };
+    return this.#living;
   }
 }
 
@@ -163,7 +220,7 @@ async function survives(daemon: SwitchedDaemon, work: () => Promise<unknown>): P
     await work();
     return true;
   } catch (error) {
-    if (!isLostConnection(error)) throw error;
+    if (!isLostConnection(error) && !String(error).includes('ended with SIGKILL')) throw error;
     await daemon.exited;
     return false;
   }

@@ -6,13 +6,14 @@ import { startDaemon } from '../../support/daemon.ts';
 import { isAlive, start, type Running } from '../../support/process.ts';
 import { RpcClient } from '../../support/rpc-client.ts';
 import { tempFolder } from '../../support/temp-home.ts';
+import { median } from '../median.ts';
 import type { Figures, Scenario, Stage } from '../scenario.ts';
 
 /** Starts at once, and how often, if nothing else is said. */
 const SHORT = { waves: 4, starts: 10 };
 const LONG_STARTS = 100;
 
-/** A start beside many others takes no longer than so many alone would one after the other, times this. */
+/** Half of the waves take no longer than as many starts alone would one after the other, times this. */
 const PATIENCE = 3;
 
 /** What `skein` ends with: it has found the daemon, it failed, another one holds the home. */
@@ -22,11 +23,12 @@ const [OK, FAILED, CONFLICT] = [0, 1, 5];
 export const starts: Scenario = {
   name: 'starts',
   about: 'many starts of one home at once, over what killed daemons, copied homes and strangers have left there',
+  isMeasured: true,
   run: async (stage) => {
     const waves = new Waves(stage);
-    await waves.measure();
     for (let wave = 0; wave < (stage.runs ?? SHORT.waves); wave += 1) {
       stage.progress(`wave ${wave + 1}`);
+      await waves.measure();
       await waves.play(wave, stage.runs === undefined ? SHORT.starts : LONG_STARTS);
     }
     stage.progress('a stranger on the socket, a socket that is removed');
@@ -45,24 +47,29 @@ class Waves {
   readonly #details: Record<string, number> = {};
   #asked = 0;
   #named = 0;
-  /** How long one start takes that is alone, ms. */
-  #aloneMs = 0;
+  /** How long one start takes that is alone, before each wave, ms. */
+  readonly #aloneMs: number[] = [];
+  /** How long each start of a wave takes, if they share it evenly, ms. */
+  readonly #eachMs: number[] = [];
 
   constructor(stage: Stage) {
     this.#stage = stage;
   }
 
   get figures(): Figures {
-    const details = { ...this.#details, 'alone ms': Math.round(this.#aloneMs) };
+    const [alone, each] = [median(this.#aloneMs), median(this.#eachMs)];
+    const details = { ...this.#details, 'alone ms': Math.round(alone), 'in a wave ms': Math.round(each) };
     const [acknowledged, found] = [this.#asked, this.#named];
-    return { injected: 'starts at once', times: this.#asked, acknowledged, found, details, defects: this.#defects };
+    const slow = each > alone * PATIENCE ? [`a start of a wave takes ${each} ms, and ${alone} ms alone`] : [];
+    const defects = [...this.#defects, ...slow];
+    return { injected: 'starts at once', times: this.#asked, acknowledged, found, details, defects };
   }
 
   async measure(): Promise<void> {
     const home = this.#home();
     const from = performance.now();
     await this.#skein(home, 'start').exited;
-    this.#aloneMs = performance.now() - from;
+    this.#aloneMs.push(performance.now() - from);
     await this.#stop(home);
   }
 
@@ -77,8 +84,7 @@ class Waves {
       Array.from({ length: count }, () => this.#namedBy(home, random.chance(0.5) ? 'start' : 'run')),
     );
     const ms = performance.now() - from;
-    this.#details['slowest wave ms'] = Math.round(Math.max(this.#details['slowest wave ms'] ?? 0, ms));
-    if (ms > this.#aloneMs * (count + 2) * PATIENCE) this.#defect(left, `${count} starts took ${Math.round(ms)} ms`);
+    this.#eachMs.push(ms / (count + 2));
     const pid = infoOf(home)?.pid;
     this.#asked += count;
     this.#named += answers.filter((answer) => answer === pid).length;
