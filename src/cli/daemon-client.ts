@@ -1,11 +1,12 @@
 import type { WebSocket } from 'ws';
 import { resolveHome, type DaemonInfo } from '../domain/daemon-files.ts';
+import { errnoOf } from '../domain/errors.ts';
 import { isJsonObject, objectMember, stringMember, type JsonObject } from '../domain/json.ts';
 import { encodeRequest } from '../protocol/envelope.ts';
 import { VERSION } from '../version.ts';
 import { readInfo } from './daemon-info.ts';
 import { CliError, EXIT } from './exit-code.ts';
-import { noDaemon } from './hints.ts';
+import { noDaemon, silentDaemon } from './hints.ts';
 import { RpcFailure } from './rpc-failure.ts';
 
 /** What the daemon tells without being asked. */
@@ -54,7 +55,7 @@ export class DaemonClient {
   /**
    * Connects to the daemon of a home.
    * @param home as given by the user; undefined for the default
-   * @throws CliError `notRunning`
+   * @throws CliError `notRunning`; `failure` if one is there and does not answer
    */
   static async connect(home: string | undefined): Promise<DaemonClient> {
     const client = await DaemonClient.find(resolveHome(home));
@@ -62,7 +63,11 @@ export class DaemonClient {
     throw noDaemon(home);
   }
 
-  /** The daemon of a home, or undefined if none answers. @param home absolute */
+  /**
+   * The daemon of a home, or undefined if nobody listens there.
+   * @param home absolute
+   * @throws CliError `failure` if a daemon is there and does not answer (CLI-36)
+   */
   static async find(home: string): Promise<DaemonClient | undefined> {
     const info = await readInfo(home);
     if (info === undefined) return undefined;
@@ -72,9 +77,14 @@ export class DaemonClient {
       handshakeTimeout: CONNECT_TIMEOUT_MS,
       perMessageDeflate: false,
     });
-    const isOpen = await new Promise<boolean>((resolve) => {
+    const isOpen = await new Promise<boolean>((resolve, reject) => {
       socket.once('open', () => resolve(true));
-      socket.once('error', () => resolve(false));
+      socket.once('error', (error) => {
+        // Too slow, or a refusal: someone listens. So does the one whose queue is full.
+        const errno = errnoOf(error);
+        if (errno === undefined || errno === 'EAGAIN') reject(silentDaemon(info, error.message));
+        else resolve(false);
+      });
     });
     if (!isOpen) return undefined;
     const client = new DaemonClient(info, socket);

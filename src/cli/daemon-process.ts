@@ -32,7 +32,8 @@ export async function startDaemon(home: string, runArguments: readonly string[])
   const startedAt = Date.now();
   let hasSpoken = false;
   while (Date.now() - startedAt < START_TIMEOUT_MS) {
-    const client = await DaemonClient.find(home);
+    // One that has just begun may be slow for once.
+    const client = await DaemonClient.find(home).catch(() => undefined);
     if (client !== undefined) {
       await client.close();
       child.unref();

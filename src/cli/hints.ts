@@ -1,4 +1,4 @@
-import { resolveHome } from '../domain/daemon-files.ts';
+import { resolveHome, type DaemonInfo } from '../domain/daemon-files.ts';
 import { CliError, EXIT } from './exit-code.ts';
 
 /** What to do next, in words that several messages share. */
@@ -12,4 +12,12 @@ export const noDaemon = (home: string | undefined): CliError =>
   new CliError(
     EXIT.notRunning,
     `no daemon runs for ${resolveHome(home)}; start one with: skein start${homeHint(home)}`,
+  );
+
+/** One that listens and says nothing must not be taken for none: it holds the home. */
+export const silentDaemon = ({ pid, home }: DaemonInfo, why: string): CliError =>
+  new CliError(
+    EXIT.failure,
+    `the daemon of ${home} (pid ${pid}) does not answer: ${why}\n` +
+      `let it go on if it is stopped: kill -CONT ${pid}; or end it, which loses nothing acknowledged: kill -9 ${pid}`,
   );

@@ -42,6 +42,7 @@ export interface OpenDaemonOptions {
 export interface OpenDaemon {
   readonly info: DaemonInfo;
   readonly manager: ThreadManager;
+  readonly server: SkeinServer;
   readonly log: Logger;
 }
 
@@ -160,7 +161,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
   replaceFile(files.lastPorts, LastPorts.textOf(listening));
   replaceFile(files.info, `${JSON.stringify(info, null, 2)}\n`);
   releasers.add('the info file', () => rmSync(files.info, { force: true }));
-  return { info, manager, log };
+  return { info, manager, server, log };
 }
 
 /** @throws invalidRequest for addresses that anyone could come in by */

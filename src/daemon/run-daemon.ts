@@ -54,6 +54,9 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     if (running > 0) {
       log.info({ turns: running }, 'waiting for running turns');
       onDraining(running);
+      daemon?.server.warn(
+        `The daemon stops when running turns have ended, in ${config.limits.drainSeconds} s at the latest. No others begin until it is back.`,
+      );
     }
     await daemon?.manager.registry.whenIdle(signal);
   };
@@ -81,7 +84,10 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     { drainTimeoutMs: config.limits.drainSeconds * 1_000 },
     { onCrash: (error) => (crash = error) },
   );
-  const stop = (): void => actor.send({ type: 'stop' });
+  let hasEnded = false;
+  const stop = (): void => {
+    if (!hasEnded) actor.send({ type: 'stop' });
+  };
   const stopBroken = (error: unknown): void => {
     crash ??= error;
     log.fatal({ err: error }, 'unexpected failure, stopping');
@@ -96,8 +102,10 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     if (startFailure !== null) throw toSkeinError(startFailure, 'the daemon could not start');
     if (crash !== undefined) throw internal('the daemon failed', crash);
   } finally {
-    for (const signal of STOP_SIGNALS) process.off(signal, stop);
-    process.off('SIGXFSZ', ignore);
+    // Signals stay heard until the process is gone: one that comes so late must not make its end look like a failure.
+    // So Node's own tear-down, which would let go of them first, is left out.
+    hasEnded = true;
+    process.once('exit', (code) => process.exit(code));
     process.off('uncaughtException', stopBroken);
   }
 }

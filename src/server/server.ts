@@ -132,6 +132,11 @@ export class SkeinServer {
     }
   }
 
+  /** Tells every client what concerns no thread alone. */
+  warn(message: string): void {
+    for (const connection of this.#connections) connection.notify('warning', { threadId: null, message });
+  }
+
   /** Ends all listeners and connections. */
   async close(reason: string): Promise<void> {
     this.#isClosed = true;

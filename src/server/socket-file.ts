@@ -14,8 +14,9 @@ export async function listenOnSocketFile(server: Server, path: string): Promise<
   await new Promise<void>((resolve, reject) => {
     const failed = (error: Error): void => reject(internal(`cannot listen on ${path}`, error));
     server.once('error', failed);
-    // The file is made in this very call: nobody else can come in before its mode is set.
-    const umask = process.umask(0o177);
+    // The file is made in this very call: nobody else can come in before its mode is set. What other threads make
+    // at the same moment gets this mask too: it must leave their folders usable.
+    const umask = process.umask(0o077);
     try {
       server.listen(path, () => {
         server.off('error', failed);

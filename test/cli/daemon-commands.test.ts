@@ -148,3 +148,18 @@ it('CLI-11 a home with a long path has its sockets elsewhere, and works', async 
   expect((await skein(home, ['status'])).code).toBe(0);
   expect((await skein(home, ['debug', 'snapshot', '--json'])).json.daemon.home).toBe(home);
 });
+
+it('CLI-36 a daemon that is there and does not answer is not taken for none', async () => {
+  const home = tempFolder();
+  const { child, info } = await startDaemon(home);
+  child.kill('SIGSTOP');
+  const commands = [['status'], ['stop'], ['start'], ['restart'], ['thread', 'list']];
+  const results = await Promise.all(commands.map((command) => skein(home, command)));
+  for (const { code, stdout, stderr } of results) {
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toContain(`(pid ${info.pid}) does not answer`);
+    expect(stderr).toContain(`kill -CONT ${info.pid}`);
+  }
+  child.kill('SIGCONT');
+  expect((await skein(home, ['status', '--json'])).json).toMatchObject({ isRunning: true, pid: info.pid });
+});

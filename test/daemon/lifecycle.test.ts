@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
@@ -38,12 +38,14 @@ it('LIFE-15 a signal ends an idle daemon, tells its clients, and leaves the home
   lockHome(lock).release();
 });
 
-it('LIFE-16 a signal lets running turns end, and others be served until then', async () => {
+it('LIFE-16 a signal lets running turns end, tells clients so, and others are served until then', async () => {
   const daemon = await startDaemon(tempFolder());
   const client = await daemon.connect();
   const { threadId } = await beginTurn(client, LONG);
   daemon.child.kill('SIGTERM');
   await daemon.said(/waiting for 1 running turn/);
+  const { params } = await client.notification('warning');
+  expect(params).toEqual({ threadId: null, message: expect.stringContaining('in 60 s at the latest') });
   const other = await daemon.connect();
   expect((await other.call('thread/read', { threadId })).thread.id).toBe(threadId);
   expect((await rawRequest(Number(new URL(daemon.url).port), 'GET', '/readyz', { host: 'localhost' })).status).toBe(
@@ -66,6 +68,15 @@ it('LIFE-17 a second signal interrupts running turns and stores that', async () 
   const again = await (await startDaemon(home)).connect();
   const { data } = await again.call('thread/turns/list', { threadId });
   expect(data).toMatchObject([{ status: 'interrupted' }]);
+});
+
+it('LIFE-27 signals that come up to the last moment change nothing about the end', async () => {
+  const { child, exited } = await startDaemon(tempFolder());
+  while (child.exitCode === null && child.signalCode === null) {
+    child.kill('SIGTERM');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(await exited).toBe(0);
 });
 
 it('LIFE-18 the time that turns are waited for has an end', async () => {
@@ -203,3 +214,33 @@ it('LIFE-23 a file that may not grow is a write that is refused: reads go on, an
   expect((await client.call('thread/list', {})).data).toMatchObject([{ id: threadId, preview: 'words' }]);
   expect(await limited.stop()).toBe(0);
 });
+
+it('LIFE-28 a daemon that has nothing to do writes nothing to disk', async () => {
+  const home = tempFolder();
+  const { info, connect } = await startDaemon(home, [
+    '--set',
+    'limits.initializeSeconds=4',
+    '--set',
+    'log.level=error',
+  ]);
+  const client = await connect();
+  const threadId = (await client.call('thread/start', {})).thread.id;
+  await client.turn(threadId, 'hello');
+  await client.call('thread/list', { modelProviders: [] });
+  // By its end every timer of the daemon that looks after files has come.
+  const silent = await connect({ isInitialized: false });
+  const over = once(silent.socket, 'close');
+  const before = written(info.pid, home);
+  await over;
+  expect(written(info.pid, home)).toEqual(before);
+});
+
+/** What a process has given to disks so far, and every file of its home with size and time. */
+function written(pid: number, home: string): unknown {
+  const files = readdirSync(home, { recursive: true, encoding: 'utf8' }).map((name) => {
+    const { ino, size, mtimeMs } = lstatSync(join(home, name));
+    return [name, ino, size, mtimeMs];
+  });
+  const bytes = /^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1];
+  return { bytes, files };
+}

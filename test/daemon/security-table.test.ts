@@ -1,8 +1,9 @@
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
 import { SKEIN } from '../support/daemon.ts';
+import { eventually } from '../support/eventually.ts';
 import { start } from '../support/process.ts';
 import { rawConnection, rawRequest, UPGRADE, type RawAddress } from '../support/raw-http.ts';
 import { RpcClient } from '../support/rpc-client.ts';
@@ -96,41 +97,54 @@ describe('who is let in by a running daemon', () => {
   });
 });
 
-it('ACC-9 with a umask of 000 all files of a home are 0600 and all folders 0700, after whatever was done there', async () => {
-  const home = join(tempFolder(), 'home');
-  const running = start(
-    'sh',
-    ['-c', 'umask 000; exec "$@"', 'sh', process.execPath, SKEIN, 'run', '--json', '--home', home],
-    {
-      env: { ...process.env, HOME: home },
-    },
-  );
-  const [line] = await running.said(/^\{.*\}\n/m);
-  const client = await RpcClient.connect(`unix://${JSON.parse(line).socket}`);
-  for (const historyMode of ['legacy', 'paginated']) {
-    const threadId = (await client.call('thread/start', { historyMode })).thread.id;
-    const { id } = await client.turn(threadId, 'hello');
-    await client.turn(threadId, 'again');
-    await client.call('thread/name/set', { threadId, name: 'a name' });
-    await client.call('thread/metadata/update', { threadId, gitInfo: { sha: 'abc' } });
-    const fork = (await client.call('thread/fork', { threadId })).thread.id;
-    await client.turn(fork, 'in the fork');
-    if (historyMode === 'paginated') await client.call('thread/revert', { threadId, beforeTurnId: id });
-    await client.call('thread/archive', { threadId: fork });
-    await client.call('thread/unarchive', { threadId: fork });
-    await client.call('thread/archive', { threadId: fork });
-    const gone = (await client.call('thread/start', { historyMode })).thread.id;
-    await client.turn(gone, 'soon gone');
-    await client.call('thread/delete', { threadId: gone });
-  }
-  await client.call('threadSection/create', { name: 'a section' });
-  expect(openTo(home)).toEqual([]);
-  await client.close();
-  expect(await running.stop()).toBe(0);
-  expect(openTo(home)).toEqual([]);
-});
+it.each(['000', '077'])(
+  'ACC-9 with a umask of %s all files of a daemon are 0600 and all folders 0700',
+  async (umask) => {
+    const home = join(tempFolder(), 'a-home-whose-sockets-need-another-place'.repeat(3));
+    const runtime = tempFolder();
+    const command = async (...args: readonly string[]): Promise<string> => {
+      const env = { ...process.env, HOME: tempFolder(), XDG_RUNTIME_DIR: runtime };
+      const masked = ['-c', `umask ${umask}; exec "$@"`, 'sh', process.execPath, SKEIN, ...args, '--home', home];
+      const running = start('sh', masked, { env });
+      expect([await running.exited, running.output()]).toEqual([0, expect.anything()]);
+      return running.output();
+    };
+    onTestFinished(async () => void (await command('stop')));
+    const info = JSON.parse(await command('start', '--json'));
+    const sockets = [info.socket, info.debugSocket];
+    expect(sockets.map((path) => path.startsWith(runtime))).toEqual([true, true]);
+    const client = await RpcClient.connect(`unix://${info.socket}`);
+    for (const historyMode of ['legacy', 'paginated']) {
+      const threadId = (await client.call('thread/start', { historyMode })).thread.id;
+      const { id } = await client.turn(threadId, 'hello');
+      await client.turn(threadId, 'again');
+      await client.call('thread/name/set', { threadId, name: 'a name' });
+      await client.call('thread/metadata/update', { threadId, gitInfo: { sha: 'abc' } });
+      const fork = (await client.call('thread/fork', { threadId })).thread.id;
+      await client.turn(fork, 'in the fork');
+      if (historyMode === 'paginated') await client.call('thread/revert', { threadId, beforeTurnId: id });
+      await client.call('thread/archive', { threadId: fork });
+      await client.call('thread/unarchive', { threadId: fork });
+      await client.call('thread/archive', { threadId: fork });
+      const gone = (await client.call('thread/start', { historyMode })).thread.id;
+      await client.turn(gone, 'soon gone');
+      await client.call('thread/delete', { threadId: gone });
+    }
+    await client.call('threadSection/create', { name: 'a section' });
+    const open = (): readonly string[] => [...openTo(home), ...openTo(runtime)];
+    expect(open()).toEqual([]);
+    unlinkSync(info.socket);
+    await eventually(() => expect(existsSync(info.socket)).toBe(true));
+    await client.close();
+    await command('thread', 'list');
+    await command('restart');
+    expect(open()).toEqual([]);
+    await command('stop');
+    expect(open()).toEqual([]);
+  },
+);
 
-/** What others than the owner have any right to, with its mode. */
+/** What others than the owner have any right to, or the owner not enough, with its mode. */
 function openTo(home: string): readonly string[] {
   const paths = [home, ...readdirSync(home, { recursive: true, encoding: 'utf8' }).map((name) => join(home, name))];
   return paths.flatMap((path) => {

@@ -191,6 +191,25 @@ describe('the life of an index', () => {
     expect(JSON.parse(line)).toEqual({ first: 120, last: 120, isInMemory: true, problem: null });
   });
 
+  it('INDEX-14 nobody holds up the log of an index by reading it: it is taken in every 16 MiB', async () => {
+    const { home } = variedHome();
+    const path = indexFile(home);
+    await openIndex(home).close();
+    const reading = 'PRAGMA journal_mode = WAL; BEGIN; SELECT * FROM threads';
+    await sqlite(path, reading, 'and stays');
+    const index = openIndex(home);
+    expect(await everyThread(index)).toHaveLength(12);
+    expect(await index.status()).toMatchObject({ setAside: expect.stringContaining('locked'), isInMemory: false });
+    await expect(sqlite(path, reading, 'and stays')).rejects.toThrow('database is locked');
+    const ids = Array.from({ length: 2_000 }, someThreadId);
+    for (let round = 0; round < 5; round += 1) {
+      const named = ids.map((id) => JSON.stringify({ id, thread_name: `${round}`.padStart(1_500) }));
+      writeFileSync(join(home, 'session_index.jsonl'), `${named.join('\n')}\n`);
+      await index.list(query());
+    }
+    expect(fs.statSync(`${path}-wal`).size).toBeLessThan(22 * 1_048_576);
+  });
+
   it('INDEX-6 deleted or replaced under a running index, the file changes no answer, then or later', async () => {
     const { home, threads } = variedHome();
     const index = openIndex(home);
