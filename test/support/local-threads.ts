@@ -70,8 +70,8 @@ export function forkThread(
   sourceId: ThreadId,
   mode: HistoryMode,
   boundary: ForkBoundary = { kind: 'latest' },
+  threadId = someThreadId(),
 ): Promise<StoredThread> {
-  const threadId = someThreadId();
   return store.forkThread({
     threadId,
     sourceId,

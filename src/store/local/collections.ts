@@ -103,7 +103,7 @@ export class Collections {
     const done: Move[] = [];
     try {
       for (const { to } of moves) await makeDirectory(dirname(to));
-      // Where they go must outlive what goes there.
+      // What is moved into a folder that a loss of power takes would go with it.
       for (const folder of new Set(moves.flatMap(({ to }) => foldersTo(to).slice(1)))) await syncDirectory(folder);
       for (const move of moves) {
         await posix.rename(move.from, move.to);

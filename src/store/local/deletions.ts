@@ -27,6 +27,8 @@ export class Deletions {
   readonly #index: IndexAccess;
   readonly #locks: WriterLocks;
   readonly #names: NameIndex;
+  /** It is certain that the folder of intents is found after a loss of power. Who made it may not have seen to that. */
+  #isFolderDurable = false;
 
   constructor(home: HomeLayout, index: IndexAccess, locks: WriterLocks, names: NameIndex) {
     this.#home = home;
@@ -104,7 +106,10 @@ export class Deletions {
 
   /** On disk whole or not at all, and durable when it returns. */
   async #intend(first: ThreadId, doomed: readonly Doomed[]): Promise<void> {
-    for (const folder of await makeDirectory(this.#home.deletions)) await syncDirectory(dirname(folder));
+    const made = await makeDirectory(this.#home.deletions);
+    if (made.length > 0) this.#isFolderDurable = false;
+    if (!this.#isFolderDurable) for (const folder of [this.#home.own, this.#home.home]) await syncDirectory(folder);
+    this.#isFolderDurable = true;
     const threads = doomed.map(({ threadId, files }) => ({
       threadId,
       files: files.map(({ path, size }) => ({ path: this.#home.toStored(path), size })),

@@ -5,14 +5,14 @@ import { posix, syncDirectory } from './files.ts';
 /** What the folders of a day are called, and those above them: years, months and days. */
 const DATED = /^\d+$/;
 
-const COLLECTIONS: readonly string[] = ['sessions', 'archived_sessions'];
+const COLLECTIONS: ReadonlySet<string> = new Set(['sessions', 'archived_sessions']);
 
 /** The folders that lead to a rollout, its own first, the home last; to one that is in no collection its own alone. */
 export function foldersTo(path: string): readonly string[] {
   const folders = [dirname(path)];
   while (DATED.test(basename(folders.at(-1) ?? ''))) folders.push(dirname(folders.at(-1) ?? ''));
   const root = folders.at(-1) ?? '';
-  return COLLECTIONS.includes(basename(root)) ? [...folders, dirname(root)] : folders.slice(0, 1);
+  return COLLECTIONS.has(basename(root)) ? [...folders, dirname(root)] : folders.slice(0, 1);
 }
 
 /**

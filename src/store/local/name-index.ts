@@ -30,8 +30,8 @@ const NEWLINE = 0x0a;
 export class NameIndex {
   readonly #path: string;
   readonly #lockPath: string;
-  /** It is certain that the file is found after a loss of power: who made it may not have seen to that. */
-  #isEntryDurable = false;
+  /** The file that is certain to be found after a loss of power. Who made another may not have seen to that. */
+  #durableInode: number | undefined;
   /** Those of this process wait here in turn, rather than for the lock. */
   readonly #mutex = new Mutex();
 
@@ -46,14 +46,14 @@ export class NameIndex {
       const fd = await posix.open(this.#path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT, FILE_MODE);
       try {
         const entry = JSON.stringify({ id: threadId, thread_name: name, updated_at: formatTimestamp(nowMs) });
-        const { size } = await posix.fstat(fd);
+        const { size, ino } = await posix.fstat(fd);
         // A torn last line must cost itself only.
         const text = Buffer.from(`${(await endsLine(fd, size)) ? '' : '\n'}${entry}\n`);
         try {
           await appendFully(fd, text);
           await posix.fdatasync(fd);
-          if (size === 0 || !this.#isEntryDurable) await syncDirectory(dirname(this.#path));
-          this.#isEntryDurable = true;
+          if (ino !== this.#durableInode) await syncDirectory(dirname(this.#path));
+          this.#durableInode = ino;
         } catch (error) {
           // A name that was refused must not turn up later.
           await posix.ftruncate(fd, size).catch(() => {});

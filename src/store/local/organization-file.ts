@@ -33,7 +33,7 @@ export class OrganizationFile implements OrganizationStore {
   #size: number;
   /** What a file with nothing out of date would have, about. */
   #usedBytes: number;
-  /** It is certain that the file is found after a loss of power: who made it may not have seen to that. */
+  /** It is certain that the file is found after a loss of power. Who made it may not have seen to that. */
   #isEntryDurable = false;
   /** At the end is a line that was not finished. */
   #isTorn: boolean;
@@ -89,9 +89,8 @@ export class OrganizationFile implements OrganizationStore {
       }
       try {
         await appendFully(fd, line);
-        if (durability === 'power') await posix.fdatasync(fd);
-        if (this.#size === 0 || !this.#isEntryDurable) await syncDirectory(dirname(this.#path));
-        this.#isEntryDurable = true;
+        if (this.#size === 0) this.#isEntryDurable = false;
+        if (durability === 'power') await this.#sync(fd);
       } catch (error) {
         // What was refused must not turn up later.
         await posix.ftruncate(fd, this.#size).catch(() => {});
@@ -101,6 +100,12 @@ export class OrganizationFile implements OrganizationStore {
     } finally {
       if (fd >= 0) await posix.close(fd);
     }
+  }
+
+  async #sync(fd: number): Promise<void> {
+    await posix.fdatasync(fd);
+    if (!this.#isEntryDurable) await syncDirectory(dirname(this.#path));
+    this.#isEntryDurable = true;
   }
 
   /** Writes a file with what is set now, and nothing else. */

@@ -93,8 +93,10 @@ export class RolloutFile {
         readonly plan?: Extract<RolloutStart, { kind: 'new' }>;
       }
     | undefined;
-  /** It is certain that the open file is found where it is after a loss of power. */
+  /** It is certain that the file is found where it is after a loss of power. */
   #isEntryDurable = false;
+  /** Who has only looked at a file has promised nothing of it. */
+  #hasWritten = false;
   /** Appended since the last successful sync, oldest first, and where that begins. */
   #unsynced: Buffer[] = [];
   #unsyncedBytes = 0;
@@ -147,6 +149,7 @@ export class RolloutFile {
 
   /** Adds records, all or none; the file comes into being if need be. They are in the kernel when this returns. */
   async append(records: readonly CutRecord[]): Promise<void> {
+    this.#hasWritten = true;
     if (this.#plan !== undefined) await this.#materialize(this.#plan, records);
     else if (records.length > 0) await this.#extend(records);
   }
@@ -190,8 +193,10 @@ export class RolloutFile {
       this.#unsyncedBytes = 0;
       this.#syncedSize = this.#size;
     }
-    if (this.isStored && !this.#isEntryDurable) await syncEntries(this.path);
-    this.#isEntryDurable = this.isStored;
+    if (this.isStored && this.#hasWritten && !this.#isEntryDurable) {
+      await syncEntries(this.path);
+      this.#isEntryDurable = true;
+    }
     this.#last = undefined;
   }
 
@@ -265,7 +270,7 @@ export class RolloutFile {
     for (const stretch of inherited) size += await copy(stretch, fd);
     await append(fd, bytes);
     size += bytes.length;
-    // Before anyone sees it: a loss of power may keep a name and lose the content, and what was copied is not kept in memory.
+    // A loss of power may keep the name and not the content: a rollout that nobody could read.
     await posix.fdatasync(fd);
     await this.#publish();
 

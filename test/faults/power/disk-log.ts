@@ -1,4 +1,5 @@
-import { closeSync, constants, existsSync, fstatSync } from 'node:fs';
+import fs, { closeSync, constants, existsSync, fstatSync, writeSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { dirname } from 'node:path';
 import { posix } from '../../../src/store/local/files.ts';
 
@@ -28,25 +29,46 @@ type Call = (...args: readonly unknown[]) => Promise<unknown>;
 /** Locks die with whoever holds them: what is left of them is nothing. */
 const isLock = (path: string): boolean => path.endsWith('.lock') || path.includes('/thread-writer-locks');
 
+/** Changes and syncs as they were done, oldest first. */
+export interface DiskLog {
+  readonly entries: readonly LogEntry[];
+  /**
+   * Lets those who work on the disk make so many changes more while something is done, and none after that: they are
+   * dead then, and their descriptors closed. @returns false if it was done before
+   */
+  dieAfter(changes: number, work: () => Promise<unknown>): Promise<boolean>;
+}
+
 /**
  * Notes every change that the stores of this process make to a disk, in the order in which they were done, and every
  * sync, while `work` runs. Nothing is really synced: that would only take time.
  */
-export async function recordingDisk<T>(work: (log: LogEntry[]) => Promise<T>, swallowed?: Swallowed): Promise<T> {
+export async function recordingDisk<T>(work: (log: DiskLog) => Promise<T>, swallowed?: Swallowed): Promise<T> {
   const calls = posix as unknown as Record<string, Call>;
   const original = { ...calls };
-  const log: LogEntry[] = [];
-  Object.assign(calls, new Recorder(original, log, swallowed ?? (() => false)).calls);
+  const { linkSync, mkdirSync } = fs;
+  const recorder = new Recorder(original, swallowed ?? (() => false));
+  Object.assign(calls, recorder.calls);
+  // What is not done through `posix`.
+  fs.linkSync = (from, to) => recorder.link(String(from), String(to), () => linkSync(from, to));
+  fs.mkdirSync = ((path: string, how: never) => recorder.makeFolders(path, () => mkdirSync(path, how))) as never;
+  syncBuiltinESMExports();
   try {
-    return await work(log);
+    return await work(recorder);
   } finally {
     Object.assign(calls, original);
+    Object.assign(fs, { linkSync, mkdirSync });
+    syncBuiltinESMExports();
   }
 }
 
-class Recorder {
+class Recorder implements DiskLog {
+  readonly entries: LogEntry[] = [];
+  /** Of the process that works on the disk: when it is dead, what it had called comes to no end. */
+  #life = 0;
+  #left = Number.POSITIVE_INFINITY;
+  #die = (): void => {};
   readonly #original: Record<string, Call>;
-  readonly #log: LogEntry[];
   readonly #swallowed: Swallowed;
   /** What a descriptor leads to: a file with its number in the log, a folder, or what is of no interest. */
   readonly #open = new Map<number, { readonly path: string; readonly file: number | undefined }>();
@@ -54,10 +76,36 @@ class Recorder {
   readonly #files = new Map<number, number>();
   readonly #sizes: number[] = [];
 
-  constructor(original: Record<string, Call>, log: LogEntry[], swallowed: Swallowed) {
+  constructor(original: Record<string, Call>, swallowed: Swallowed) {
     this.#original = original;
-    this.#log = log;
     this.#swallowed = swallowed;
+  }
+
+  async dieAfter(changes: number, work: () => Promise<unknown>): Promise<boolean> {
+    const died = new Promise<true>((resolve) => {
+      this.#die = () => resolve(true);
+    });
+    this.#left = changes;
+    const isDead = await Promise.race([died, work().then(() => false)]);
+    this.#left = Number.POSITIVE_INFINITY;
+    if (!isDead) return false;
+    this.#life += 1;
+    for (const fd of this.#open.keys()) closeSync(fd);
+    this.#open.clear();
+    return true;
+  }
+
+  link(path: string, to: string, make: () => void): void {
+    make();
+    this.entries.push({ kind: 'link', path, to });
+  }
+
+  makeFolders<T>(path: string, make: () => T): T {
+    const missing: string[] = [];
+    for (let folder = path; !existsSync(folder); folder = dirname(folder)) missing.unshift(folder);
+    const made = make();
+    for (const folder of missing) this.entries.push({ kind: 'mkdir', path: folder });
+    return made;
   }
 
   readonly calls: Record<string, Call> = {
@@ -80,14 +128,7 @@ class Recorder {
     write: async (...args) => {
       const [fd, bytes, offset, length, at] = args as [number, Buffer, number, number, number | null];
       const result = (await this.#made('write', args)) as { readonly bytesWritten: number };
-      const file = this.#open.get(fd)?.file;
-      if (file !== undefined) {
-        const size = this.#sizes[file] ?? 0;
-        const position = at ?? size;
-        const written = Buffer.from(bytes.subarray(offset, offset + Math.min(length, result.bytesWritten)));
-        this.#sizes[file] = Math.max(size, position + written.length);
-        this.#log.push({ kind: 'write', file, position, bytes: written });
-      }
+      this.#noteWrite(fd, bytes.subarray(offset, offset + Math.min(length, result.bytesWritten)), at);
       return result;
     },
     ftruncate: async (...args) => {
@@ -100,13 +141,13 @@ class Recorder {
     mkdir: async (...args) => {
       const result = await this.#made('mkdir', args);
       const path = args[0] as string;
-      if (!isLock(path)) this.#log.push({ kind: 'mkdir', path });
+      if (!isLock(path)) this.entries.push({ kind: 'mkdir', path });
       return result;
     },
     unlink: async (...args) => {
       const result = await this.#made('unlink', args);
       const path = args[0] as string;
-      if (!isLock(path)) this.#log.push({ kind: 'unlink', path });
+      if (!isLock(path)) this.entries.push({ kind: 'unlink', path });
       return result;
     },
     rename: (...args) => this.#twoNames('rename', args),
@@ -115,8 +156,39 @@ class Recorder {
     fdatasync: (...args) => this.#sync('fdatasync', args[0] as number),
   };
 
-  #made(name: string, args: readonly unknown[]): Promise<unknown> {
-    return (this.#original[name] as Call)(...args);
+  async #made(name: string, args: readonly unknown[]): Promise<unknown> {
+    const life = this.#life;
+    if (this.#isDeadAt(name, args)) return new Promise(() => {});
+    const result = await (this.#original[name] as Call)(...args);
+    return life === this.#life ? result : new Promise(() => {});
+  }
+
+  #isDeadAt(name: string, args: readonly unknown[]): boolean {
+    if (changesDisk(name, args)) this.#left -= 1;
+    if (this.#left >= 0) return false;
+    if (this.#left === -1 && name === 'write') this.#writeHalf(args);
+    this.#left = Number.NEGATIVE_INFINITY;
+    this.#die();
+    return true;
+  }
+
+  #writeHalf([fd, bytes, offset, length, at]: readonly unknown[]): void {
+    const half = Math.floor((length as number) / 2);
+    writeSync(fd as number, bytes as Buffer, offset as number, half, at as number | null);
+    this.#noteWrite(
+      fd as number,
+      (bytes as Buffer).subarray(offset as number, (offset as number) + half),
+      at as number | null,
+    );
+  }
+
+  #noteWrite(fd: number, bytes: Buffer, at: number | null): void {
+    const file = this.#open.get(fd)?.file;
+    if (file === undefined || bytes.length === 0) return;
+    const size = this.#sizes[file] ?? 0;
+    const position = at ?? size;
+    this.#sizes[file] = Math.max(size, position + bytes.length);
+    this.entries.push({ kind: 'write', file, position, bytes: Buffer.from(bytes) });
   }
 
   #note(fd: number, path: string, flags: number, isNew: boolean): void {
@@ -125,7 +197,7 @@ class Recorder {
     if (isNew && !isLock(path)) {
       const file = this.#sizes.push(0) - 1;
       this.#files.set(ino, file);
-      this.#log.push({ kind: 'create', path, file });
+      this.entries.push({ kind: 'create', path, file });
     }
     const file = isFolder || isLock(path) ? undefined : this.#files.get(ino);
     this.#open.set(fd, { path, file });
@@ -135,25 +207,35 @@ class Recorder {
 
   #truncate(file: number, size: number): void {
     this.#sizes[file] = size;
-    this.#log.push({ kind: 'truncate', file, size });
+    this.entries.push({ kind: 'truncate', file, size });
   }
 
   async #twoNames(kind: 'rename' | 'link', args: readonly unknown[]): Promise<unknown> {
     const result = await this.#made(kind, args);
-    this.#log.push({ kind, path: args[0] as string, to: args[1] as string });
+    const [path, to] = args as [string, string];
+    this.entries.push({ kind, path, to });
+    for (const [fd, opened] of this.#open) if (opened.path === path) this.#open.set(fd, { ...opened, path: to });
     return result;
   }
 
   async #sync(call: 'fsync' | 'fdatasync', fd: number): Promise<void> {
     const opened = this.#open.get(fd);
-    const covered = this.#log.length;
+    const covered = this.entries.length;
+    const life = this.#life;
+    if (this.#isDeadAt(call, [])) return new Promise(() => {});
     // Elsewhere others can work meanwhile, as they could if this took its time.
     await new Promise((resolve) => setImmediate(resolve));
+    if (life !== this.#life) return new Promise(() => {});
     if (opened === undefined || this.#swallowed(call, opened.path)) return;
     const { path, file } = opened;
-    if (file === undefined) this.#log.push({ kind: 'syncFolder', path, covered });
-    else this.#log.push({ kind: 'syncFile', file, covered });
+    if (file === undefined) this.entries.push({ kind: 'syncFolder', path, covered });
+    else this.entries.push({ kind: 'syncFile', file, covered });
   }
+}
+
+function changesDisk(name: string, args: readonly unknown[]): boolean {
+  if (name === 'open') return ((args[1] as number) & constants.O_CREAT) !== 0;
+  return ['write', 'ftruncate', 'rename', 'unlink', 'link', 'mkdir', 'fsync', 'fdatasync'].includes(name);
 }
 
 /** The folders whose entries a change touches. */

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
 import type { Random } from '../random.ts';
@@ -11,6 +11,8 @@ export interface Image {
   readonly files: ReadonlyMap<string, Buffer>;
   /** The same for equal images. */
   readonly digest: string;
+  /** In some file pages are missing before others that are there. */
+  readonly hasHoles: boolean;
 }
 
 const PAGE = 4_096;
@@ -41,10 +43,19 @@ export function* imagesAfter(
     return;
   }
   yield moment.image(() => 0);
-  yield moment.image((count) => count - 1);
-  yield moment.image((_, isName) => (isName ? Number.MAX_SAFE_INTEGER : 0));
+  yield moment.image(everything);
+  yield moment.image((count, isName) => (isName ? count - 1 : 0));
+  // All names, and NULs for content.
+  yield moment.image((count, isName) => (isName || count === 1 ? count - 1 : count + 1 - HOLES.length));
   for (let sample = 0; sample < samples; sample += 1) yield moment.image((count) => random.below(count));
 }
+
+/** What a disk holds after the first `length` entries if nothing is lost. */
+export const wholeImage = (log: readonly LogEntry[], length: number, home: string): Image =>
+  new Moment(log.slice(0, length), home).image(everything);
+
+const everything = (count: number, isName: boolean): number =>
+  isName || count === 1 ? count - 1 : count - 1 - HOLES.length;
 
 /** The state of a disk at one moment: what is certain, and what is not. */
 class Moment {
@@ -92,8 +103,11 @@ class Moment {
     }
     const [folders, names] = this.#applied(cuts);
     const contents = new Map<number, Buffer>();
+    let hasHoles = false;
     for (const [file, { certain, uncertain }] of this.#files) {
-      contents.set(file, contentOf(certain, uncertain, choose(endings(uncertain), false)));
+      const ending = choose(endings(uncertain), false);
+      hasHoles ||= ending > 2 * uncertain.length;
+      contents.set(file, contentOf(certain, uncertain, ending));
     }
     const isThere = (path: string): boolean => path === this.#home || (folders.has(path) && isThere(dirname(path)));
     const files = new Map(
@@ -106,7 +120,7 @@ class Moment {
       .filter(isThere)
       .map((path) => relative(this.#home, path))
       .toSorted();
-    return { folders: kept, files, digest: digestOf(kept, files) };
+    return { folders: kept, files, digest: digestOf(kept, files), hasHoles };
   }
 
   #applied(cuts: ReadonlyMap<string, number>): [Set<string>, Map<string, number>] {
@@ -146,24 +160,41 @@ class Moment {
   }
 }
 
-/** None, all, each number of changes in between, each of them torn; and one with a page that was never written. */
-const endings = (uncertain: readonly DataChange[]): number => (uncertain.length === 0 ? 1 : 2 * uncertain.length + 2);
+/** Which of the pages that have changed were never written, if the size is there. */
+const HOLES: readonly ((page: number, isLast: boolean) => boolean)[] = [
+  (_, isLast) => !isLast,
+  () => true,
+  (page) => page % 2 === 0,
+  (page) => page % 2 === 1,
+];
+
+/** None, all, each number of changes in between, each of them torn; and those with pages that were never written. */
+const endings = (uncertain: readonly DataChange[]): number =>
+  uncertain.length === 0 ? 1 : 2 * uncertain.length + 1 + HOLES.length;
 
 function contentOf(certain: Buffer, uncertain: readonly DataChange[], ending: number): Buffer {
   const all = (): Buffer => uncertain.reduce(changed, certain);
   if (ending === 2 * uncertain.length) return all();
   if (ending > 2 * uncertain.length) {
-    // The size and the last page are there, the one before is not.
-    const content = Buffer.from(all());
-    const end = Math.floor((content.length - 1) / PAGE) * PAGE;
-    content.fill(0, Math.min(content.length, certain.length), Math.max(end, Math.min(content.length, certain.length)));
-    return content;
+    const sizes = uncertain.map((change) => (change.kind === 'truncate' ? change.size : certain.length));
+    return withHoles(all(), Math.min(certain.length, ...sizes), HOLES[ending - 2 * uncertain.length - 1] as never);
   }
   const whole = Math.floor(ending / 2);
   const kept = uncertain.slice(0, whole).reduce(changed, certain);
   const torn = uncertain[whole];
   if (ending % 2 === 0 || torn?.kind !== 'write') return kept;
   return changed(kept, { ...torn, bytes: torn.bytes.subarray(0, Math.floor(torn.bytes.length / 2)) });
+}
+
+/** Pages that were never written are NULs, from where they have changed. */
+function withHoles(content: Buffer, from: number, isHole: (page: number, isLast: boolean) => boolean): Buffer {
+  const holed = Buffer.from(content);
+  const last = Math.floor((content.length - 1) / PAGE);
+  for (let page = Math.floor(from / PAGE); page <= last; page += 1) {
+    if (isHole(page, page === last))
+      holed.fill(0, Math.max(from, page * PAGE), Math.min(content.length, (page + 1) * PAGE));
+  }
+  return holed;
 }
 
 function changed(content: Buffer, change: DataChange): Buffer {
@@ -212,4 +243,23 @@ function digestOf(folders: readonly string[], files: ReadonlyMap<string, Buffer>
 export function layOut({ folders, files }: Image, home: string): void {
   for (const folder of folders) mkdirSync(join(home, folder), { recursive: true });
   for (const [path, content] of files) writeFileSync(join(home, path), content);
+}
+
+/**
+ * Makes one image another where it lies. Files that are in both stay the same files; those with other content are as
+ * if they had been written to.
+ */
+export function turnInto(from: Image, { folders, files }: Image, home: string): void {
+  for (const folder of folders) mkdirSync(join(home, folder), { recursive: true });
+  for (const path of from.files.keys()) if (!files.has(path)) rmSync(join(home, path), { force: true });
+  for (const [name, content] of files) {
+    const path = join(home, name);
+    const before = from.files.get(name);
+    if (before?.equals(content) === true && existsSync(path)) continue;
+    writeFileSync(path, content);
+  }
+  for (const folder of from.folders.toReversed()) {
+    if (!folders.includes(folder) && !folder.startsWith('skein'))
+      rmSync(join(home, folder), { recursive: true, force: true });
+  }
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { LocalThreadStore } from '../../../src/store/local/local-thread-store.ts';
 import { OrganizationFile } from '../../../src/store/local/organization-file.ts';
 import { listed, say, wordsIn } from '../../support/local-threads.ts';
-import type { PowerWork, PromisedThread } from './power-work.ts';
+import { isSame, type PowerWork, type PromisedThread } from './power-work.ts';
 
 /** Compares what a store finds in a home after a loss of power with what was promised until then. @returns what is wrong */
 export async function brokenPromises(
@@ -12,7 +12,11 @@ export async function brokenPromises(
   moment: number,
 ): Promise<readonly string[]> {
   const broken: string[] = [];
-  for (const isArchived of [false, true]) await listed(store, isArchived);
+  const isKnown = new Set(work.threads.map(({ id }) => id));
+  for (const isArchived of [false, true]) {
+    const unknown = (await listed(store, isArchived)).filter((id) => !isKnown.has(id));
+    broken.push(...unknown.map((id) => `thread ${id} is listed, and was never made`));
+  }
   const found = new Map<PromisedThread, readonly string[]>();
   for (const thread of work.threads) {
     const { words, defects } = await look(store, thread, moment);
@@ -36,11 +40,10 @@ export async function brokenPromises(
       broken.push(`thread ${thread.id} says ${shown(now)} after others went on, not ${shown(words)}`);
   }
   const organization = await OrganizationFile.open(join(home, 'skein_threads.jsonl'));
-  const values = new Map([...organization.entries].map(({ key, value }) => [key, value]));
+  const values = new Map([...organization.entries].map(({ key, value }) => [key, value as string]));
   for (const [key, promised] of work.marks) {
     const value = values.get(key) ?? null;
-    if (!promised.possibleAt(moment).some((possible) => possible === value))
-      broken.push(`mark ${key} is ${String(value)}`);
+    if (!promised.possibleAt(moment).includes(value)) broken.push(`mark ${key} is ${value?.slice(0, 12) ?? 'gone'}`);
   }
   return broken;
 }
@@ -90,8 +93,5 @@ function isAllowed(words: readonly string[], versions: readonly (readonly string
     );
   });
 }
-
-const isSame = (some: readonly string[], others: readonly string[]): boolean =>
-  some.length === others.length && some.every((word, at) => others[at] === word);
 
 const shown = (words: readonly string[]): string => `[${words.map((word) => word.slice(0, 12)).join(', ')}]`;

@@ -5,23 +5,28 @@ import { NO_FACTS } from '../../../src/domain/thread-facts.ts';
 import type { LocalThreadStore } from '../../../src/store/local/local-thread-store.ts';
 import { OrganizationFile } from '../../../src/store/local/organization-file.ts';
 import type { Durability } from '../../../src/store/thread-store.ts';
-import { createThread, forkThread } from '../../support/local-threads.ts';
+import { createThread, forkThread, wordsIn } from '../../support/local-threads.ts';
 import { record, turnItems } from '../../support/records.ts';
 import type { Random } from '../random.ts';
-import type { LogEntry } from './disk-log.ts';
+import { compressDurably } from './compress-durably.ts';
+import type { DiskLog } from './disk-log.ts';
 import { Promised } from './promises.ts';
 
 /** What was promised of a thread. */
 export class PromisedThread {
   readonly id: ThreadId;
   readonly mode: HistoryMode;
-  readonly turnIds: string[] = [];
+  /** Of the turns at its end that are whole for certain, and how many words go before them. */
+  turnIds: string[] = [];
+  wordsBefore = 0;
   readonly words = new Promised<readonly string[]>([]);
   readonly isThere = new Promised(false);
   readonly name = new Promised<string | null>(null);
   readonly memory = new Promised<MemoryMode>('enabled');
   readonly isArchived = new Promised(false);
   isLive = true;
+  /** By the process that lives now: what others have written it promises with its own words only. */
+  isWritten = false;
 
   constructor(id: ThreadId, mode: HistoryMode) {
     this.id = id;
@@ -41,7 +46,9 @@ type Step =
   | 'unarchive'
   | 'revert'
   | 'delete'
-  | 'organize';
+  | 'compress'
+  | 'organize'
+  | 'rewrite';
 
 const WEIGHTS: Readonly<Record<Step, number>> = {
   create: 4,
@@ -55,53 +62,70 @@ const WEIGHTS: Readonly<Record<Step, number>> = {
   unarchive: 2,
   revert: 2,
   delete: 2,
+  compress: 2,
   organize: 2,
+  rewrite: 0.3,
 };
 
 /** Random work on a store, and the promises that the store makes meanwhile. */
 export class PowerWork {
   readonly threads: PromisedThread[] = [];
-  readonly marks = new Map<string, Promised<number | null>>();
+  readonly marks = new Map<string, Promised<string | null>>();
   acknowledged = 0;
-  readonly #store: LocalThreadStore;
-  readonly #organization: OrganizationFile;
-  readonly #log: readonly LogEntry[];
+  readonly #home: string;
+  readonly #log: DiskLog;
+  #store!: LocalThreadStore;
+  #organization!: OrganizationFile;
   readonly #random: Random;
   #count = 0;
 
-  private constructor(
-    store: LocalThreadStore,
-    organization: OrganizationFile,
-    log: readonly LogEntry[],
-    random: Random,
-  ) {
-    this.#store = store;
-    this.#organization = organization;
+  constructor(home: string, log: DiskLog, random: Random) {
+    this.#home = home;
     this.#log = log;
     this.#random = random;
   }
 
-  static async over(
-    store: LocalThreadStore,
-    home: string,
-    log: readonly LogEntry[],
-    random: Random,
-  ): Promise<PowerWork> {
-    return new PowerWork(store, await OrganizationFile.open(join(home, 'skein_threads.jsonl')), log, random);
+  /** Goes on with a store that was opened anew, from what it finds: what was under way when the last one died may be done or not. */
+  async goOn(store: LocalThreadStore): Promise<void> {
+    this.#store = store;
+    this.#organization = await OrganizationFile.open(join(this.#home, 'skein_threads.jsonl'));
+    const values = new Map([...this.#organization.entries].map(({ key, value }) => [key, value as string]));
+    for (const [key, mark] of this.marks) this.#isFound(mark, values.get(key) ?? null);
+    for (const thread of this.threads.slice()) await this.#lookAgain(thread);
+  }
+
+  async #lookAgain(thread: PromisedThread): Promise<void> {
+    [thread.isLive, thread.isWritten] = [false, false];
+    const stored = await this.#store.readThread(thread.id, { includeArchived: true }).catch(() => undefined);
+    this.#isFound(thread.isThere, stored !== undefined);
+    if (stored === undefined) return;
+    const words = await wordsIn(this.#store, thread.id);
+    if (!isSame(words, thread.words.now)) {
+      thread.words.begin(words, this.#moment);
+      [thread.turnIds, thread.wordsBefore] = [[], words.length];
+    }
+    this.#isFound(thread.name, stored.name);
+    this.#isFound(thread.memory, stored.memoryMode);
+    this.#isFound(thread.isArchived, stored.archivedAtMs !== null);
+  }
+
+  #isFound<T>(promised: Promised<T>, value: T): void {
+    if (promised.now !== value) promised.begin(value, this.#moment);
   }
 
   /** Does one thing, if there is a thread to do it to. */
   async step(): Promise<void> {
     const step = this.#random.weighted(WEIGHTS);
     if (step === 'create') return this.#create();
-    if (step === 'organize') return this.#organize();
+    if (step === 'organize') return this.#organize(this.#newKey(), '');
+    if (step === 'rewrite') return this.#rewrite();
     const fits = this.threads.filter((thread) => isPossible(step, thread));
     if (fits.length === 0) return this.#create();
     await this.#do(step, this.#random.pick(fits));
     this.acknowledged += 1;
   }
 
-  async #do(step: Exclude<Step, 'create' | 'organize'>, thread: PromisedThread): Promise<void> {
+  async #do(step: Exclude<Step, 'create' | 'organize' | 'rewrite'>, thread: PromisedThread): Promise<void> {
     const { id } = thread;
     switch (step) {
       case 'append':
@@ -127,7 +151,8 @@ export class PowerWork {
         await this.#store.shutdownThread(id);
         thread.isLive = false;
         if (!thread.isThere.now) this.threads.splice(this.threads.indexOf(thread), 1);
-        return this.#settle(thread);
+        if (thread.isWritten) this.#settle(thread);
+        return;
       case 'resume':
         await this.#store.resumeThread({ threadId: id });
         thread.isLive = true;
@@ -139,21 +164,31 @@ export class PowerWork {
       case 'revert': {
         const at = this.#random.below(thread.turnIds.length);
         const turnId = thread.turnIds[at] ?? '';
-        await this.#change([thread.words, thread.words.now.slice(0, 2 * at)], () =>
+        await this.#change([thread.words, thread.words.now.slice(0, thread.wordsBefore + 2 * at)], () =>
           this.#store.revertThread(id, turnId),
         );
         thread.turnIds.length = at;
         return;
       }
+      case 'compress':
+        return compressDurably((await this.#store.readThread(id, { includeArchived: true })).path ?? '');
       case 'delete':
-        await this.#change([thread.isThere, false], async () => {
-          await this.#store.deleteThreads([id]).catch((error: unknown) => {
-            // A fork continues it: nothing was removed.
-            thread.isThere.begin(true, this.#moment);
-            if (!String(error).includes('still references')) throw error;
-          });
-        });
+        return this.#delete(thread);
     }
+  }
+
+  async #delete(thread: PromisedThread): Promise<void> {
+    const others = this.threads.filter((other) => other !== thread && isPossible('delete', other));
+    const doomed = [thread, ...others.filter(() => this.#random.chance(0.3))] as const;
+    for (const one of doomed) one.isThere.begin(false, this.#moment);
+    try {
+      await this.#store.deleteThreads([thread.id, ...doomed.slice(1).map(({ id }) => id)]);
+    } catch (error) {
+      // A fork continues one: nothing was removed.
+      for (const one of doomed) one.isThere.begin(true, this.#moment);
+      if (!String(error).includes('still references')) throw error;
+    }
+    for (const one of doomed) one.isThere.settle(this.#moment);
   }
 
   async #create(): Promise<void> {
@@ -175,28 +210,39 @@ export class PowerWork {
     const records = items.map((item) => record(item));
     await this.#store.appendItems({ threadId: thread.id, records, facts: NO_FACTS, durability, onFailure: 'keep' });
     thread.turnIds.push(turnId);
+    thread.isWritten = true;
     if (durability === 'power') this.#settle(thread);
   }
 
   async #fork(source: PromisedThread): Promise<void> {
     const at = this.#moment;
-    const { id } = await forkThread(this.#store, source.id, source.mode);
-    const fork = new PromisedThread(id, source.mode);
-    fork.isThere.begin(true, at);
-    fork.words.begin(source.words.now, at);
-    fork.name.begin(source.name.now, at);
-    fork.turnIds.push(...source.turnIds);
-    if (!source.isThere.now) source.isThere.begin(true, at);
+    const fork = new PromisedThread(newThreadId(), source.mode);
     this.threads.push(fork);
+    // Through any of its turns, or all.
+    const last = this.#random.chance(0.5) ? this.#random.below(source.turnIds.length) : source.turnIds.length - 1;
+    const turnId = source.turnIds[last];
+    fork.isThere.begin(true, at);
+    fork.turnIds = source.turnIds.slice(0, last + 1);
+    fork.wordsBefore = source.wordsBefore;
+    fork.words.begin(source.words.now.slice(0, fork.wordsBefore + 2 * fork.turnIds.length), at);
+    fork.name.begin(source.name.now, at);
+    if (!source.isThere.now) source.isThere.begin(true, at);
+    const boundary = turnId === undefined ? ({ kind: 'latest' } as const) : ({ kind: 'throughTurn', turnId } as const);
+    await forkThread(this.#store, source.id, source.mode, boundary, fork.id);
     this.#settle(fork);
     fork.name.settle(this.#moment);
   }
 
-  async #organize(): Promise<void> {
-    const key = newThreadIdOf(this.#random, this.threads);
-    const promised = this.marks.get(key) ?? new Promised<number | null>(null);
+  /** Sets more than is kept: the file is written anew. */
+  async #rewrite(): Promise<void> {
+    const key = this.#newKey();
+    for (let time = 1; time <= 3; time += 1) await this.#organize(key, 'x'.repeat(200_000));
+  }
+
+  async #organize(key: string, more: string): Promise<void> {
+    const promised = this.marks.get(key) ?? new Promised<string | null>(null);
     this.marks.set(key, promised);
-    const value = this.#random.chance(0.2) ? null : (this.#count += 1);
+    const value = this.#random.chance(0.2) ? null : `${this.#new('mark')} ${more}`;
     const durability = this.#random.pick(['power', 'process'] as const);
     promised.begin(value, this.#moment);
     await this.#organization.write([{ kind: 'read', key, value } as never], durability);
@@ -216,7 +262,11 @@ export class PowerWork {
   }
 
   get #moment(): number {
-    return this.#log.length;
+    return this.#log.entries.length;
+  }
+
+  #newKey(): string {
+    return this.threads.length > 0 && this.#random.chance(0.8) ? this.#random.pick(this.threads).id : newThreadId();
   }
 
   #new(kind: string): string {
@@ -247,5 +297,5 @@ function isPossible(step: Step, thread: PromisedThread): boolean {
   }
 }
 
-const newThreadIdOf = (random: Random, threads: readonly PromisedThread[]): string =>
-  threads.length > 0 && random.chance(0.8) ? random.pick(threads).id : newThreadId();
+export const isSame = (some: readonly string[], others: readonly string[]): boolean =>
+  some.length === others.length && some.every((word, at) => others[at] === word);

@@ -2,27 +2,45 @@ import { rmSync } from 'node:fs';
 import { openLocalStore } from '../../support/local-store.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 import type { WhenDone } from '../../support/process.ts';
-import { recordingDisk, type Swallowed } from '../power/disk-log.ts';
-import { imagesAfter, layOut } from '../power/images.ts';
+import type { Swallowed } from '../power/disk-log.ts';
+import { playHistory } from '../power/history.ts';
+import { imagesAfter, layOut, turnInto, wholeImage, type Image } from '../power/images.ts';
 import { brokenPromises } from '../power/power-check.ts';
-import { PowerWork } from '../power/power-work.ts';
+import type { PowerWork } from '../power/power-work.ts';
 import { Random } from '../random.ts';
 import type { Scenario } from '../scenario.ts';
 
 /** Losses of power in the short run. */
-const LOSSES = 500;
+const LOSSES = 700;
 
-/** Steps of one history, and losses that are looked at in it. */
-const STEPS = 14;
+/** Losses that are looked at in one history. */
 const LOSSES_A_HISTORY = 50;
+
+/** Of a moment at which much is open, beside the extremes. */
+const SAMPLES = 2;
+
+/** How often the index is still there. */
+const INDEXED = 0.25;
 
 /** So many losses must be enough to show that a sync is missing. */
 const ENOUGH = 1_500;
 
+/** Files that are renamed when they are whole. */
+const UNFINISHED = /\.(new|plain)$/;
+
 const SABOTAGES: readonly (readonly [string, Swallowed])[] = [
   ['without fdatasync', (call) => call === 'fdatasync'],
   ['without syncs of folders', (call) => call === 'fsync'],
+  ['with names before content', (_, path) => UNFINISHED.test(path)],
 ];
+
+/** Histories that have shown what was wrong, or show that it would be if it were done again; every run begins with them. */
+const HISTORIES: ReadonlyMap<string, number> = new Map([
+  ['folders that were not durable before a thread was moved into them', 240_373_025],
+  ['folders above that nobody had synced; names before content', 1_827_943_904],
+  ['a fork of words that were not durable', 240_425_465],
+  ['an index that had read what was lost', 2_982_484_353],
+]);
 
 interface Losses {
   readonly losses: number;
@@ -36,22 +54,26 @@ interface Losses {
  * hold afterwards is computed from that and laid out, and a new store looks at it.
  *
  * The model is POSIX, with what a journal adds. Certain are the changes of a file's content before its last fsync or
- * fdatasync, and the changes of a folder's entries before its last fsync; the entry of a file or folder that was synced itself is not.
- * All else may be there or not, of each file and each folder independently. Entries of one folder change in their order; a rename
- * happens in both folders at once, and a sync of either makes it certain. Content that was not synced comes in its order, whole, torn
- * within a write, or not at all; or its size and last page are there and the pages between are NULs. A loss may happen
- * after every entry of the log. The index is lost, which costs nothing, since it follows the files.
+ * fdatasync, and the changes of a folder's entries before its last fsync; the entry of a file or folder that was synced
+ * itself is not. All else may be there or not, of each file and each folder independently. Entries of one folder change in
+ * their order; a rename happens in both folders at once, and a sync of either makes it certain. Content that was not synced
+ * comes in its order, whole, torn within a write, or not at all; or its size is there, and all its pages or some of them are
+ * NULs. A loss may happen after every entry of the log, in a history of several processes, each ended or killed.
+ *
+ * The index is lost, or is one that has read the home at some moment before, with all that is lost now. With it no pages are
+ * missing in the middle of files: an index goes by size, time and the last bytes, and does not see that.
  */
 export const powerLoss: Scenario = {
   name: 'power',
   about:
     'losses of power by model: all that a disk may hold after each change, with what was not synced kept, torn or lost',
   run: async ({ runs = LOSSES, random, whenDone, progress }) => {
-    const { losses, acknowledged, kept, defects } = await losing(runs, random.fork(), whenDone, progress);
+    const seeds = [...HISTORIES.values(), ...seedsFrom(random.fork(), runs)];
+    const { losses, acknowledged, kept, defects } = await losing(runs, seeds, whenDone, progress);
     const missed: string[] = [];
     const details: Record<string, number> = {};
     for (const [name, swallowed] of SABOTAGES) {
-      const broken = await losing(ENOUGH, random.fork(), whenDone, () => {}, swallowed);
+      const broken = await losing(ENOUGH, seedsFrom(random.fork(), ENOUGH), whenDone, () => {}, swallowed);
       if (broken.defects.length === 0) missed.push(`${broken.losses} losses have not shown a store ${name}`);
       else details[`${name}: caught at loss`] = broken.losses;
     }
@@ -66,18 +88,22 @@ export const powerLoss: Scenario = {
   },
 };
 
+/** Of enough histories for so many losses. */
+const seedsFrom = (random: Random, losses: number): readonly number[] =>
+  Array.from({ length: Math.ceil(losses / LOSSES_A_HISTORY) }, () => random.below(2 ** 32));
+
 /** Loses power so often; a history that breaks a promise is the last. */
 async function losing(
   count: number,
-  random: Random,
+  seeds: readonly number[],
   whenDone: WhenDone,
   progress: (text: string) => void,
   swallowed?: Swallowed,
 ): Promise<Losses> {
   let [losses, acknowledged, kept] = [0, 0, 0];
   const defects: string[] = [];
-  while (losses < count && defects.length === 0) {
-    const seed = random.below(2 ** 32);
+  for (const seed of seeds) {
+    if (losses >= count || defects.length > 0) break;
     const history = await losingIn(seed, Math.min(LOSSES_A_HISTORY, count - losses), whenDone, swallowed);
     losses += history.losses;
     acknowledged += history.acknowledged;
@@ -89,53 +115,53 @@ async function losing(
 }
 
 /** One history, and losses of power in it. @returns the first one that breaks a promise, in words */
-export async function losingIn(
-  seed: number,
-  count: number,
-  whenDone: WhenDone,
-  swallowed?: Swallowed,
-): Promise<Losses> {
-  const random = new Random(seed);
-  const home = tempFolder('skein-power-', whenDone);
-  const [log, work] = await recordingDisk(async (entries) => {
-    const store = await openLocalStore(home);
-    try {
-      const doing = await PowerWork.over(store, home, entries, random);
-      for (let step = 0; step < STEPS; step += 1) await doing.step();
-      return [entries.slice(), doing] as const;
-    } finally {
-      await store.close();
-    }
-  }, swallowed);
+async function losingIn(seed: number, count: number, whenDone: WhenDone, swallowed?: Swallowed): Promise<Losses> {
+  const { home, log, work } = await playHistory(seed, whenDone, swallowed);
   rmSync(home, { recursive: true, force: true });
+  const random = new Random(seed).fork();
+  const { acknowledged } = work;
   let losses = 0;
   const seen = new Set<string>();
   while (losses < count) {
     const moment = random.below(log.length + 1);
-    for (const image of imagesAfter(log, moment, home, random, 2)) {
+    for (const image of imagesAfter(log, moment, home, random, SAMPLES)) {
       if (losses >= count) break;
       losses += 1;
       const name = `${image.digest} ${moment}`;
       if (seen.has(name)) continue;
       seen.add(name);
-      const left = tempFolder('skein-power-', whenDone);
-      layOut(image, left);
-      const store = await openLocalStore(left);
-      try {
-        const defects = await brokenPromises(store, left, work, moment);
-        if (defects.length > 0) {
-          return {
-            losses,
-            acknowledged: work.acknowledged,
-            kept: 0,
-            defects: [`entry ${moment} of ${log.length}: ${defects.join('; ')}`],
-          };
-        }
-      } finally {
-        await store.close();
-        rmSync(left, { recursive: true, force: true });
-      }
+      // The index is lost, or of some moment before: it may have seen what is gone, and not what is there.
+      const seenByIndex =
+        !image.hasHoles && random.chance(INDEXED) ? wholeImage(log, random.below(moment + 1), home) : undefined;
+      const defects = await lookAt(image, seenByIndex, work, moment, whenDone);
+      if (defects.length === 0) continue;
+      return { losses, acknowledged, kept: 0, defects: [`entry ${moment} of ${log.length}: ${defects.join('; ')}`] };
     }
   }
-  return { losses, acknowledged: work.acknowledged, kept: work.acknowledged, defects: [] };
+  return { losses, acknowledged, kept: acknowledged, defects: [] };
+}
+
+async function lookAt(
+  image: Image,
+  seenByIndex: Image | undefined,
+  work: PowerWork,
+  moment: number,
+  whenDone: WhenDone,
+): Promise<readonly string[]> {
+  const home = tempFolder('skein-power-', whenDone);
+  if (seenByIndex === undefined) layOut(image, home);
+  else {
+    layOut(seenByIndex, home);
+    const before = await openLocalStore(home);
+    await before.whenIndexed();
+    await before.close();
+    turnInto(seenByIndex, image, home);
+  }
+  const store = await openLocalStore(home);
+  try {
+    return await brokenPromises(store, home, work, moment);
+  } finally {
+    await store.close();
+    rmSync(home, { recursive: true, force: true });
+  }
 }

@@ -1,4 +1,4 @@
-import { closeSync, fchmodSync, futimesSync, linkSync, statSync, type Stats } from 'node:fs';
+import { fchmodSync, futimesSync, linkSync, statSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { errnoOf } from '../../../domain/errors.ts';
 import { compressedBytes, compressedPath } from '../compressed-rollout.ts';
@@ -66,7 +66,7 @@ async function unpack(path: string, target: string, original: Stats, time: Resto
     await posix.fsync(fd);
     return size;
   } finally {
-    closeSync(fd);
+    await posix.close(fd);
   }
 }
 
