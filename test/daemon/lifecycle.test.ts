@@ -217,22 +217,17 @@ it('LIFE-23 a file that may not grow is a write that is refused: reads go on, an
 
 it('LIFE-28 a daemon that has nothing to do writes nothing to disk', async () => {
   const home = tempFolder();
-  const { info, connect } = await startDaemon(home, [
-    '--set',
-    'limits.initializeSeconds=4',
-    '--set',
-    'log.level=error',
-  ]);
-  const client = await connect();
+  const daemon = await startDaemon(home, ['--set', 'limits.initializeSeconds=4', '--set', 'log.level=error']);
+  const client = await daemon.connect();
   const threadId = (await client.call('thread/start', {})).thread.id;
   await client.turn(threadId, 'hello');
   await client.call('thread/list', { modelProviders: [] });
   // By its end every timer of the daemon that looks after files has come.
-  const silent = await connect({ isInitialized: false });
+  const silent = await daemon.connect({ isInitialized: false });
   const over = once(silent.socket, 'close');
-  const before = written(info.pid, home);
+  const before = written(daemon.info.pid, home);
   await over;
-  expect(written(info.pid, home)).toEqual(before);
+  expect(written(daemon.info.pid, home)).toEqual(before);
 });
 
 /** What a process has given to disks so far, and every file of its home with size and time. */

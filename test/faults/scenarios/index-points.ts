@@ -6,7 +6,7 @@ import type { Figures, Scenario, Stage } from '../scenario.ts';
 import { assertTraceable, pointsIn, type Point } from '../system-calls.ts';
 
 /** Points of each operation that the short run takes, and homes that a walk goes through at a time. */
-const SHORT_POINTS = 4;
+const SHORT_POINTS = 3;
 const LANES = 3;
 
 /** Kills daemons before each system call with which they change the index, SQLite's included. */

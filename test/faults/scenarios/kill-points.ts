@@ -82,7 +82,7 @@ const MOST_STEPS = 200;
 const WALKS_PER_HOME = 4;
 
 /** The short run takes so many steps at once, from a random one on. */
-const SHORT_STRIDE = 3;
+const SHORT_STRIDE = 4;
 
 /** Kills a real daemon before every call that changes the disk, and in the middle of every write, of each operation. */
 export const killPoints: Scenario = {
