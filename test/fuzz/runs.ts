@@ -1,5 +1,7 @@
 import type { Parameters } from 'fast-check';
 
+const SHORT_MS = 30_000;
+
 const asked = process.env['SKEIN_FUZZ_RUNS'];
 
 /**
@@ -10,6 +12,8 @@ export function runs(short: number): Parameters<unknown> {
   const { SKEIN_FUZZ_SEED: seed, SKEIN_FUZZ_PATH: path } = process.env;
   return {
     numRuns: asked === undefined ? short : Number(asked),
+    // Not even a case that shrinks slowly keeps a test from its end.
+    ...(asked === undefined ? { interruptAfterTimeLimit: SHORT_MS } : {}),
     ...(seed === undefined ? {} : { seed: Number(seed) }),
     ...(path === undefined ? {} : { path }),
   };

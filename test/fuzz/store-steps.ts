@@ -169,12 +169,20 @@ const threadStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: does('items'), thread: slot, nth: fc.option(fc.nat(3)), limit, direction }) },
 );
 
+/** Threads that are there already: made, spoken in, and let go. */
+const known = fc.array(made, { maxLength: 3 }).map((all) =>
+  all.flatMap((each, thread): readonly Step[] => [
+    { do: 'create', thread, made: each },
+    { do: 'append', thread, batches: [['turn'], ['turn']], power: false, atMs: T0 + 1_000 },
+    { do: 'shutdown', thread, power: false },
+  ]),
+);
+
 /** Sequences of steps; in bad weather the rollouts are compressed and the index is lost again and again. */
-export const stepsIn = (weather: 'fair' | 'bad'): fc.Arbitrary<readonly Step[]> =>
-  fc.array(
-    fc.oneof(
-      { weight: weather === 'fair' ? 40 : 5, arbitrary: threadStep },
-      { weight: weather === 'fair' ? 1 : 2, arbitrary: fc.record({ do: does('compress', 'loseIndex', 'reopen') }) },
-    ),
-    { maxLength: 30, size: 'max' },
+export const stepsIn = (weather: 'fair' | 'bad'): fc.Arbitrary<readonly Step[]> => {
+  const any = fc.oneof(
+    { weight: weather === 'fair' ? 40 : 5, arbitrary: threadStep },
+    { weight: weather === 'fair' ? 1 : 2, arbitrary: fc.record({ do: does('compress', 'loseIndex', 'reopen') }) },
   );
+  return fc.tuple(known, fc.array(any, { maxLength: 25, size: 'max' })).map((parts) => parts.flat());
+};

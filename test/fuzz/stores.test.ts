@@ -42,9 +42,9 @@ async function inFiles(steps: readonly Step[]): Promise<unknown> {
 }
 
 it.each([
-  ['in memory', inMemory, 'fair', 400],
-  ['in files', inFiles, 'fair', 40],
-  ['in files that are compressed, with an index that is lost', inFiles, 'bad', 30],
+  ['in memory', inMemory, 'fair', 300],
+  ['in files', inFiles, 'fair', 25],
+  ['in files that are compressed, with an index that is lost', inFiles, 'bad', 15],
 ] as const)(
   'FUZZ-1 whatever is done to a store in whatever order, it answers and refuses as the plainest model does (%s)',
   async (_where, firstDifferenceIn, weather, short) => {

@@ -105,12 +105,12 @@ it('DEL-15 what is written down is found after a loss of power before the first 
 it('NAME-6 whoever first adds a name sees to it that the name index is found after a loss of power, also if others made it', async () => {
   const home = tempFolder();
   const path = join(home, 'session_index.jsonl');
-  writeFileSync(path, '');
+  writeFileSync(path, '{}\n');
   const names = new NameIndex(path, `${path}.lock`);
   const name = (): Promise<void> => names.append(someThreadId(), 'a name', T0);
   expect(await diskCalls(home, name)).toEqual(['fdatasync session_index.jsonl', 'fsync ']);
   expect(await diskCalls(home, name)).toEqual(['fdatasync session_index.jsonl']);
-  writeFileSync(join(home, 'theirs'), '');
+  writeFileSync(join(home, 'theirs'), '{}\n');
   await posix.rename(join(home, 'theirs'), path);
   expect(await diskCalls(home, name)).toEqual(['fdatasync session_index.jsonl', 'fsync ']);
 });

@@ -145,6 +145,7 @@ describe('the life of an index', () => {
       const before = await allAnswers(index);
       await index.close();
       await damage(indexFile(home));
+      const damaged = what === 'it has a newer version' ? readFileSync(indexFile(home)) : undefined;
       // Both what is asked and what is read in the background meet the damage.
       const [first] = threads;
       if (first !== undefined) setTime(first.path, T0 + 500 * DAY_MS);
@@ -160,6 +161,11 @@ describe('the life of an index', () => {
       if (what === 'it is empty') return;
       expect(setAside).toEqual(expect.any(String));
       expect(readdirSync(dirname(indexFile(home))).some((name) => name.includes('set-aside'))).toBe(true);
+      if (what !== 'it has a newer version') return;
+      // Whoever wrote it finds it as it was.
+      const folder = dirname(indexFile(home));
+      const kept = readdirSync(folder).find((name) => name.startsWith('index.sqlite.set-aside'));
+      expect(readFileSync(join(folder, kept ?? '')).equals(damaged ?? Buffer.alloc(0))).toBe(true);
     },
   );
 
