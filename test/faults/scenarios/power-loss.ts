@@ -1,4 +1,6 @@
 import { rmSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import { HomeLayout } from '../../../src/store/local/home-layout.ts';
 import { openLocalStore } from '../../support/local-store.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 import type { WhenDone } from '../../support/process.ts';
@@ -60,8 +62,9 @@ interface Losses {
  * comes in its order, whole, torn within a write, or not at all; or its size is there, and all its pages or some of them are
  * NULs. A loss may happen after every entry of the log, in a history of several processes, each ended or killed.
  *
- * The index is lost, or is one that has read the home at some moment before, with all that is lost now. With it no pages are
- * missing in the middle of files: an index goes by size, time and the last bytes, and does not see that.
+ * The index is lost, or is one that has read the home at some moment before, with all that is lost now: it was in use, or had
+ * been closed by then. Where pages are missing in the middle of files it was in use: an index that was closed goes by size,
+ * time and the last bytes, and does not see that.
  */
 export const powerLoss: Scenario = {
   name: 'power',
@@ -131,9 +134,9 @@ async function losingIn(seed: number, count: number, whenDone: WhenDone, swallow
       if (seen.has(name)) continue;
       seen.add(name);
       // The index is lost, or of some moment before: it may have seen what is gone, and not what is there.
-      const seenByIndex =
-        !image.hasHoles && random.chance(INDEXED) ? wholeImage(log, random.below(moment + 1), home) : undefined;
-      const defects = await lookAt(image, seenByIndex, work, moment, whenDone);
+      const seenByIndex = random.chance(INDEXED) ? wholeImage(log, random.below(moment + 1), home) : undefined;
+      const wasInUse = image.hasHoles || random.chance(0.5);
+      const defects = await lookAt(image, seenByIndex, wasInUse, work, moment, whenDone);
       if (defects.length === 0) continue;
       return { losses, acknowledged, kept: 0, defects: [`entry ${moment} of ${log.length}: ${defects.join('; ')}`] };
     }
@@ -144,6 +147,7 @@ async function losingIn(seed: number, count: number, whenDone: WhenDone, swallow
 async function lookAt(
   image: Image,
   seenByIndex: Image | undefined,
+  wasInUse: boolean,
   work: PowerWork,
   moment: number,
   whenDone: WhenDone,
@@ -155,6 +159,7 @@ async function lookAt(
     const before = await openLocalStore(home);
     await before.whenIndexed();
     await before.close();
+    if (wasInUse) noteOfAnotherBoot(new HomeLayout(home).index);
     turnInto(seenByIndex, image, home);
   }
   const store = await openLocalStore(home);
@@ -164,4 +169,11 @@ async function lookAt(
     await store.close();
     rmSync(home, { recursive: true, force: true });
   }
+}
+
+/** As an index is that was in use when the machine went down. */
+function noteOfAnotherBoot(index: string): void {
+  const database = new Database(index);
+  database.prepare(`INSERT INTO facts (key, value) VALUES ('boot', 'the one before')`).run();
+  database.close();
 }

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { messageOf } from '../../../domain/errors.ts';
 import { DIRECTORY_MODE, FILE_MODE } from '../files.ts';
+import { noteClosed, noteInUse } from './boot.ts';
 import { INDEX_VERSION, SCHEMA } from './schema.ts';
 
 export type IndexDatabase = Database.Database;
@@ -68,6 +69,7 @@ function openVersioned(path: string): IndexDatabase {
     if (version === 0 && isEmpty(database)) create(database);
     else if (version !== INDEX_VERSION) throw new Error(`index has version ${String(version)}, not ${INDEX_VERSION}`);
     else assertUsable(database);
+    noteInUse(database);
     return database;
   } catch (error) {
     database.close();
@@ -95,6 +97,16 @@ function assertUsable(database: IndexDatabase): void {
   for (const table of ['rollouts', 'threads', 'names', 'turns', 'items', 'facts']) {
     database.prepare(`SELECT * FROM ${table} LIMIT 1`).get();
   }
+}
+
+/** Closes the index in order; one that cannot be told so is looked through anew after the next start of the machine. */
+export function closeDatabase({ database }: OpenedDatabase): void {
+  try {
+    noteClosed(database);
+  } catch {
+    // It is closed all the same.
+  }
+  database.close();
 }
 
 /** What can be done about an error: nothing that concerns the database, begin anew, or begin anew in memory. */

@@ -2,7 +2,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf, messageOf, SkeinError } from '../../../domain/errors.ts';
 import type { HomeLayout } from '../home-layout.ts';
 import { CatchUp } from './catch-up.ts';
-import { openDatabase, remedyFor, reopenDatabase, type OpenedDatabase, type Remedy } from './database.ts';
+import {
+  closeDatabase,
+  openDatabase,
+  remedyFor,
+  reopenDatabase,
+  type OpenedDatabase,
+  type Remedy,
+} from './database.ts';
 import { HistoryPages } from './history-pages.ts';
 import { HomeWatcher } from './home-watcher.ts';
 import type { IndexStatus } from './index-api.ts';
@@ -196,7 +203,7 @@ export class IndexLife {
     this.#parts.sync.stop();
     await this.#built;
     this.#parts.copies.clear();
-    this.#parts.opened.database.close();
+    closeDatabase(this.#parts.opened);
   }
 
   #partsOver(opened: OpenedDatabase): IndexParts {

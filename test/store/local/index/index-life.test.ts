@@ -1,5 +1,6 @@
 import fs, {
   appendFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -10,6 +11,7 @@ import fs, {
 } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename, dirname, join } from 'node:path';
+import Database from 'better-sqlite3';
 import * as fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { newUuid, type ThreadId } from '../../../../src/domain/ids.ts';
@@ -270,6 +272,39 @@ describe('the life of an index', () => {
     }
     expect(killed).toBeGreaterThan(6);
   });
+
+  it.each([
+    ['in use, and the machine has gone on', 'as it was', true],
+    ['in use when the machine went down', 'another start', false],
+    ['closed before', 'none', true],
+  ] as const)(
+    'INDEX-15 an index that was %s is used again only if it cannot have read what was lost',
+    async (_, boot, isKept) => {
+      const { home } = variedHome(3);
+      const index = openIndex(home);
+      const answers = await allAnswers(index);
+      if (boot === 'none') await index.close();
+      else {
+        // As a killed daemon leaves it.
+        const folder = dirname(indexFile(home));
+        const left = tempFolder();
+        cpSync(folder, left, { recursive: true });
+        await index.close();
+        rmSync(folder, { recursive: true });
+        cpSync(left, folder, { recursive: true });
+      }
+      if (boot === 'another start') {
+        const database = new Database(indexFile(home));
+        expect(database.prepare(`UPDATE facts SET value = ? WHERE key = 'boot'`).run(boot).changes).toBe(1);
+        database.close();
+      }
+      const next = openIndex(home);
+      expect(await allAnswers(next)).toEqual(answers);
+      const { setAside } = await next.status();
+      expect(setAside).toBe(isKept ? null : 'the index was in use when the machine went down');
+      await next.close();
+    },
+  );
 
   it('INDEX-8 what was written before a question is in its answer, whatever is being read at that moment', async () => {
     const home = tempFolder();
