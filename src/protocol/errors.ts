@@ -34,6 +34,9 @@ const CODE_OF: Readonly<Record<ErrorCode, number>> = {
   uncertain: RPC_CODES.internal,
 };
 
+/** Of a message to a client, in characters: what it quotes may be as long as a message of theirs. */
+const MAX_MESSAGE_CHARACTERS = 16 * 1024;
+
 /** What clients are told of a failure that nobody has foreseen: its own words may hold anything. */
 const UNFORESEEN = 'unexpected failure of the daemon; its log says more (skein logs)';
 
@@ -43,7 +46,8 @@ const UNFORESEEN = 'unexpected failure of the daemon; its log says more (skein l
  */
 export function errorBodyOf(thrown: unknown): ErrorBody {
   if (thrown instanceof RpcError) {
-    const { code, message, data } = thrown;
+    const { code, data } = thrown;
+    const message = excerpt(thrown.message, MAX_MESSAGE_CHARACTERS);
     return data === undefined ? { code, message } : { code, message, data };
   }
   const errno = errnoOf(thrown);
@@ -51,7 +55,12 @@ export function errorBodyOf(thrown: unknown): ErrorBody {
     thrown instanceof SkeinError
       ? thrown
       : new SkeinError('internal', UNFORESEEN, errno === undefined ? {} : { errno }, thrown);
-  return { code: CODE_OF[error.code], message: error.message, data: dataOf(error) };
+  return { code: CODE_OF[error.code], message: excerpt(error.message, MAX_MESSAGE_CHARACTERS), data: dataOf(error) };
+}
+
+/** The beginning of a text, marked as such, if it is longer than so many characters. Cuts no pair of surrogates. */
+export function excerpt(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most).replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
 /** What a program may want to know beyond the text: which kind it is, who holds it, which system error it was. */

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
+import { isLaborious } from '../protocol/message-values.ts';
 import type { InboundBudget } from './inbound-budget.ts';
 import type { OutboundSink } from './outbound-queue.ts';
+import type { Turns } from './turns.ts';
 
 /** What comes in over one connection, and how it is ended. */
 export interface Peer {
@@ -22,6 +24,8 @@ export interface ClientSocketOptions {
   readonly socket: Socket;
   readonly connect: (sink: OutboundSink) => Peer;
   readonly inbound: InboundBudget<ClientSocket>;
+  /** For long messages. */
+  readonly turns: Turns<ClientSocket>;
   /** How long the client may take to introduce itself, ms. */
   readonly initializeTimeoutMs: number;
   /** The client breaks a rule and is let go. */
@@ -45,6 +49,12 @@ export const CLOSE_SILENT = 4408;
 /** Before a client has said who it is, it has nothing long to say. */
 const MAX_FIRST_MESSAGE_BYTES = 1024 * 1024;
 
+/** A longer message waits for its turn among those of all clients. */
+const LONG_MESSAGE_BYTES = 64 * 1024;
+
+/** Values and names in one message: so many take about as long as the longest text that a message may hold. */
+const MAX_VALUES = 128 * 1024;
+
 /** How long a client that is let go may take to notice, ms. */
 const DISMISSAL_MS = 3_000;
 
@@ -58,7 +68,7 @@ export class ClientSocket {
   #isGone = false;
 
   constructor(options: ClientSocketOptions) {
-    const { websocket, socket, connect, inbound, initializeTimeoutMs } = options;
+    const { websocket, socket, connect, initializeTimeoutMs } = options;
     this.#options = options;
     this.#websocket = websocket;
     const sink: OutboundSink = {
@@ -68,7 +78,7 @@ export class ClientSocket {
       send: (text, done) => {
         websocket.send(text, () => {
           done();
-          if (websocket.isPaused && this.#peer.canTakeMore()) websocket.resume();
+          this.#readOn();
         });
       },
     };
@@ -79,15 +89,7 @@ export class ClientSocket {
     // Heard before the messages that are in it.
     socket.prependListener('data', (chunk: Buffer) => this.#hold(chunk.length));
     websocket.on('pong', () => (this.#isAlive = true));
-    websocket.on('message', (data: Buffer, isBinary: boolean) => {
-      this.#isAlive = true;
-      inbound.release(this);
-      // Binary frames are no messages, whatever they hold.
-      if (!isBinary) this.#peer.onText(data.toString('utf8'));
-      if (this.#peer.isIntroduced()) clearTimeout(this.#introduction);
-      // A client that asks and does not read the answers waits for itself (D11).
-      if (!this.#peer.canTakeMore()) websocket.pause();
-    });
+    websocket.on('message', (data: Buffer, isBinary: boolean) => this.#came(data, isBinary));
     // A protocol error ends the connection; 'close' follows.
     websocket.on('error', () => {});
     websocket.on('close', () => this.#gone());
@@ -113,6 +115,39 @@ export class ClientSocket {
     if (this.#websocket.isPaused) this.#websocket.resume();
     this.#websocket.close(code, reason);
     await closed;
+  }
+
+  /** A message has come whole. */
+  #came(data: Buffer, isBinary: boolean): void {
+    const { inbound, turns } = this.#options;
+    if (this.#isGone) return;
+    this.#isAlive = true;
+    const isBehindLong = turns.isWaiting(this);
+    if (isBinary) {
+      // Binary frames are no messages, whatever they hold.
+      if (!isBehindLong) inbound.release(this);
+    } else if (isBehindLong || data.length > LONG_MESSAGE_BYTES) {
+      turns.add(this, () => this.#take(data));
+      this.#websocket.pause();
+    } else this.#take(data);
+  }
+
+  #take(data: Buffer): void {
+    this.#options.inbound.release(this);
+    if (isLaborious(data, MAX_VALUES)) {
+      this.#dismiss(CLOSE_TOO_LONG, `a message of more than ${MAX_VALUES} values and names`);
+      return;
+    }
+    this.#peer.onText(data.toString('utf8'));
+    if (this.#peer.isIntroduced()) clearTimeout(this.#introduction);
+    // A client that asks and does not read the answers waits for itself (D11).
+    if (!this.#peer.canTakeMore()) this.#websocket.pause();
+    else this.#readOn();
+  }
+
+  #readOn(): void {
+    const isHeld = this.#options.turns.isWaiting(this) || !this.#peer.canTakeMore();
+    if (this.#websocket.isPaused && !isHeld) this.#websocket.resume();
   }
 
   /** Something has come of a message. */
@@ -144,6 +179,7 @@ export class ClientSocket {
     this.#isGone = true;
     clearTimeout(this.#introduction);
     this.#options.inbound.release(this);
+    this.#options.turns.clear(this);
     this.#peer.onClose();
     this.#options.onGone();
   }

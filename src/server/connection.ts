@@ -26,6 +26,9 @@ export type ConnectionPhase =
   | { readonly phase: 'new' }
   | { readonly phase: 'initialized'; readonly client: ClientIdentity };
 
+/** Work that is done for a client one piece after the other, by what it is about. */
+export type Lane = 'history' | 'list' | 'search';
+
 /** A notification as it goes to many: made once, in the form that every connection sends. */
 export interface Broadcast {
   readonly method: string;
@@ -55,7 +58,7 @@ export class Connection {
   readonly transport: string;
   readonly openedAtMs: number;
   readonly #outbound: OutboundQueue;
-  readonly #histories = new WorkLane(() => !this.#outbound.isFull);
+  readonly #lanes: Readonly<Record<Lane, WorkLane>>;
   readonly #now: () => number;
   #phase: ConnectionPhase = { phase: 'new' };
   #pendingRequests = 0;
@@ -67,7 +70,9 @@ export class Connection {
     this.#now = now;
     this.openedAtMs = now();
     const resync = (threadId: string | null, dropped: number): string => this.#missed(threadId, dropped);
-    this.#outbound = new OutboundQueue({ sink, resync, now, onLeft: () => this.#histories.proceed() });
+    this.#outbound = new OutboundQueue({ sink, resync, now, onLeft: () => this.#eachLane((lane) => lane.proceed()) });
+    const hasRoom = (): boolean => !this.#outbound.isFull;
+    this.#lanes = { history: new WorkLane(hasRoom), list: new WorkLane(hasRoom), search: new WorkLane(hasRoom) };
   }
 
   get phase(): ConnectionPhase {
@@ -127,12 +132,13 @@ export class Connection {
   }
 
   /**
-   * Does work whose answer can hold a history: one after the other, and only while what is on its way to the client
-   * leaves room. So a client makes the daemon hold its bound and one such answer, whatever it asks for without
-   * reading. Not begun for a client that is gone; the promise stays open then.
+   * Does work whose answer is long, or long in the making: in each lane one after the other, and only while what is on
+   * its way to the client leaves room. So a client makes the daemon hold its bound and one such answer of each lane,
+   * whatever it asks for without reading, and others wait for one piece of its work, not for all. Not begun for a client
+   * that is gone; the promise stays open then.
    */
-  workAtHistory(work: () => Promise<void>): Promise<void> {
-    return this.#histories.run(work);
+  workInTurn(lane: Lane, work: () => Promise<void>): Promise<void> {
+    return this.#lanes[lane].run(work);
   }
 
   /** A request of the server. Never dropped while it is open, whatever the client has opted out of. */
@@ -171,8 +177,12 @@ export class Connection {
   /** The client is gone. */
   close(): void {
     this.#isClosed = true;
-    this.#histories.clear();
+    this.#eachLane((lane) => lane.clear());
     this.#outbound.clear();
+  }
+
+  #eachLane(act: (lane: WorkLane) => void): void {
+    for (const lane of Object.values(this.#lanes)) act(lane);
   }
 
   #missed(threadId: string | null, dropped: number): string {

@@ -5,7 +5,7 @@ import { parseClientMessage } from '../protocol/envelope.ts';
 import { parseParams } from '../protocol/params/serde.ts';
 import { initialize } from '../protocol/params/thread-params.ts';
 import { PROTOCOL_VERSION } from '../protocol/protocol-version.ts';
-import type { Connection, TakenRequest } from './connection.ts';
+import type { Connection, Lane, TakenRequest } from './connection.ts';
 import { assertAllowed } from './experimental.ts';
 import { METHODS } from './methods.ts';
 import type { Request, ServerIdentity, Services } from './request.ts';
@@ -13,13 +13,18 @@ import type { Request, ServerIdentity, Services } from './request.ts';
 /** Requests of one connection that may be under way at once; more are refused, none is lost without an answer. */
 const MAX_PENDING_REQUESTS = 256;
 
-/** Answered with turns or items: as much as a history holds. */
-const HISTORY_METHODS: ReadonlySet<string> = new Set([
-  'thread/resume',
-  'thread/fork',
-  'thread/read',
-  'thread/turns/list',
-  'thread/items/list',
+/**
+ * What is made for a client one after the other, and in which lane. Turns and items are as much as a history holds;
+ * lists and searches look through all threads, in a place that all clients share.
+ */
+const LANES: ReadonlyMap<string, Lane> = new Map([
+  ['thread/resume', 'history'],
+  ['thread/fork', 'history'],
+  ['thread/read', 'history'],
+  ['thread/turns/list', 'history'],
+  ['thread/items/list', 'history'],
+  ['thread/list', 'list'],
+  ['thread/search', 'search'],
 ]);
 
 /** Names of clients are recorded as originators, and sent along to models by products that read the same threads. */
@@ -69,7 +74,8 @@ export class Dispatcher {
         throw new RpcError(RPC_CODES.overloaded, 'Server overloaded; retry later.');
       }
       const work = (): Promise<void> => this.#handle(connection, method, params, (result) => taken.answer(result));
-      await (HISTORY_METHODS.has(method) ? connection.workAtHistory(work) : work());
+      const lane = LANES.get(method);
+      await (lane === undefined ? work() : connection.workInTurn(lane, work));
       if (!taken.isAnswered) throw new Error(`${method} has no answer`);
     } catch (error) {
       this.#report(method, error);

@@ -10,6 +10,7 @@ import { ClientSocket, type Peer } from './client-socket.ts';
 import type { InboundBudget } from './inbound-budget.ts';
 import type { OutboundSink } from './outbound-queue.ts';
 import { listenOnSocketFile } from './socket-file.ts';
+import type { Turns } from './turns.ts';
 
 /** Called for each client that was let in; returns what takes its frames. */
 export type OnConnect = (sink: OutboundSink, transport: string) => Peer;
@@ -24,6 +25,8 @@ export interface ListenerOptions {
   readonly whyFull: () => string | undefined;
   /** Shared by all listeners of a daemon. */
   readonly inbound: InboundBudget<ClientSocket>;
+  /** Shared by all listeners of a daemon. */
+  readonly turns: Turns<ClientSocket>;
   /** How long a client may take to introduce itself, ms. */
   readonly initializeTimeoutMs: number;
   /** A client that was not let in, for the log. */
@@ -86,7 +89,13 @@ export class Listener {
       noDelay: true,
     });
     this.#http.maxConnections = MAX_SOCKETS;
-    this.#websockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
+    this.#websockets = new WebSocketServer({
+      noServer: true,
+      maxPayload: MAX_MESSAGE_BYTES,
+      perMessageDeflate: false,
+      // Of a client that sends many messages at once one is taken, then others have their turn.
+      allowSynchronousEvents: false,
+    });
     this.#http.on('request', (request, response) => this.#plainRequest(request, response));
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
   }
@@ -173,12 +182,13 @@ export class Listener {
   }
 
   #connected(websocket: WebSocket, { socket }: IncomingMessage): void {
-    const { address, onConnect, onDismissed, inbound, initializeTimeoutMs } = this.#options;
+    const { address, onConnect, onDismissed, inbound, turns, initializeTimeoutMs } = this.#options;
     const transport = address.kind === 'unix' ? 'unix' : `ws ${socket.remoteAddress}:${socket.remotePort}`;
     const client = new ClientSocket({
       websocket,
       socket,
       inbound,
+      turns,
       initializeTimeoutMs,
       connect: (sink) => onConnect(sink, transport),
       onDismissed: (reason) => onDismissed(`${reason}, from ${transport}`),

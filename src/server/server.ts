@@ -16,6 +16,7 @@ import { CLOSE_GOING_AWAY, Listener } from './listener.ts';
 import type { OutboundSink } from './outbound-queue.ts';
 import type { ServerIdentity } from './request.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { Turns } from './turns.ts';
 
 export interface ServerLog {
   /** Something an operator should look at. */
@@ -38,7 +39,7 @@ export interface ServerOptions {
   readonly now?: () => number;
 }
 
-/** Messages that have not come whole yet, of all clients together. */
+/** Messages that have not come whole yet, or wait for their turn, of all clients together. */
 const MAX_PARTIAL_BYTES = 256 * 1024 * 1024;
 
 /** Everything between sockets and the manager: listeners, connections, who watches what, and telling them. */
@@ -47,6 +48,7 @@ export class SkeinServer {
   readonly #now: () => number;
   readonly #connections = new Set<Connection>();
   readonly #inbound = new InboundBudget<ClientSocket>(MAX_PARTIAL_BYTES);
+  readonly #turns = new Turns<ClientSocket>();
   readonly #subscriptions: Subscriptions;
   readonly #clientRequests: ClientRequests;
   readonly #unloader: IdleUnloader;
@@ -108,6 +110,7 @@ export class SkeinServer {
       isReady,
       initializeTimeoutMs,
       inbound: this.#inbound,
+      turns: this.#turns,
       whyFull: () => this.#whyFull(),
       onRefused: (reason) => log.info(`refused a connection: ${reason}`),
       onDismissed: (reason) => log.info(`let go of a client: ${reason}`),

@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
+import type { z } from 'zod';
 import { conflict, internal, overloaded, unsupported } from '../../src/domain/errors.ts';
 import { errorBodyOf, RpcError } from '../../src/protocol/errors.ts';
+import { choice, parseParams, struct, u32 } from '../../src/protocol/params/serde.ts';
 
 it('ERR-7 of failures that nobody foresaw tell none of their text, and where to look; those of the system tell their name', () => {
   const secret = 'Bearer abc at /src/secret.ts:1:2';
@@ -26,4 +28,27 @@ it('ERR-7 of failures that nobody foresaw tell none of their text, and where to 
     message: 'too long',
     data: { most: 1 },
   });
+});
+
+it('ERR-11 of values that are too long to quote show the beginning, and no half of a character', () => {
+  const refusal = (schema: z.ZodType, params: unknown): string => {
+    try {
+      return String(parseParams(schema, params));
+    } catch (error) {
+      return errorBodyOf(error).message;
+    }
+  };
+  const long = `${'x'.repeat(999)}${'\u{1f4a5}'.repeat(100_000)}`;
+  const shown = `${'x'.repeat(999)}…`;
+  expect([
+    refusal(struct('S', { count: u32() }), { count: long }),
+    refusal(struct('S', { word: choice(['a', 'b']) }), { word: long }),
+    errorBodyOf(conflict(`${'y'.repeat(16_384)}z`)).message,
+    errorBodyOf(new RpcError(-32600, `${'y'.repeat(16_383)}\u{1f4a5}`)).message,
+  ]).toEqual([
+    `Invalid request: invalid type: string "${shown}", expected u32`,
+    `Invalid request: unknown variant \`${shown}\`, expected \`a\` or \`b\``,
+    `${'y'.repeat(16_384)}…`,
+    `${'y'.repeat(16_383)}…`,
+  ]);
 });

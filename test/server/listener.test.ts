@@ -8,6 +8,7 @@ import type { ClientSocket, Peer } from '../../src/server/client-socket.ts';
 import { InboundBudget } from '../../src/server/inbound-budget.ts';
 import { Listener, type ListenerOptions } from '../../src/server/listener.ts';
 import type { OutboundSink } from '../../src/server/outbound-queue.ts';
+import { Turns } from '../../src/server/turns.ts';
 import { eventually } from '../support/eventually.ts';
 import { start } from '../support/process.ts';
 import { rawConnection, rawRequest, UPGRADE, type RawAddress } from '../support/raw-http.ts';
@@ -34,6 +35,7 @@ async function open(options: Partial<ListenerOptions> = {}, peer: Partial<Peer> 
     isReady: () => true,
     whyFull: () => undefined,
     inbound: new InboundBudget(256 * 1024 * 1024),
+    turns: new Turns(),
     initializeTimeoutMs: 60_000,
     onRefused: () => {},
     onDismissed: () => {},
@@ -347,6 +349,79 @@ it('CONN-18 of messages that do not come whole the longest has to go when they a
   await eventually(() => expect(tcp.texts).toHaveLength(4));
   late.close();
   await once(late, 'close');
+});
+
+/** How many messages of others are taken at most between two of a client that asks again when it is answered. */
+async function mostBetween(floods: readonly (readonly string[])[]): Promise<number> {
+  let [between, most, asked, left] = [0, 0, 0, floods.flat().length];
+  const { port, sinks } = await open(
+    {},
+    {
+      onText: (text) => {
+        if (text === 'asks') {
+          [most, between, asked] = [Math.max(most, between), 0, asked + 1];
+          sinks[0]?.send('answer', () => {});
+        } else {
+          left -= 1;
+          between += 1;
+        }
+      },
+    },
+  );
+  const honest = await client(port);
+  const hostile = await Promise.all(floods.map(() => client(port)));
+  honest.on('message', () => left > 0 && honest.send('asks'));
+  for (const [at, flood] of floods.entries()) for (const text of flood) hostile[at]?.send(text);
+  honest.send('asks');
+  await eventually(() => expect(left).toBe(0));
+  expect(asked).toBeGreaterThan(2);
+  return most;
+}
+
+it('CONN-22 between two messages of a client all others have their turn, however many it sends', async () => {
+  expect(await mostBetween([Array.from({ length: 10_000 }, () => 'noise')])).toBeLessThan(100);
+});
+
+it('CONN-23 of long messages one is taken at a time, whoever sends them, and then others have their turn', async () => {
+  const long = 'x'.repeat(70_000);
+  expect(await mostBetween(Array.from({ length: 30 }, () => [long, long, long, long]))).toBeLessThan(15);
+});
+
+it('CONN-23 a message that comes behind a long one of its client is taken after it', async () => {
+  const { port, texts } = await open();
+  const [one, ...others] = await Promise.all(Array.from({ length: 10 }, () => client(port)));
+  const sent = Array.from({ length: 50 }, (_, at) => `${at}`.padEnd(at % 10 === 0 ? 100_000 : 1, '.'));
+  for (const text of sent) for (const other of others) other.send(text);
+  for (const text of sent) one?.send(`one ${text}`);
+  await eventually(() => expect(texts).toHaveLength(sent.length * 10));
+  expect(texts.filter((text) => text.startsWith('one'))).toEqual(sent.map((text) => `one ${text}`));
+});
+
+it('CONN-24 a message of too many values ends its connection before anybody reads it, a text as long does not', async () => {
+  const most = 128 * 1024;
+  const { port, texts } = await open();
+  const taken = [
+    `[${'[],'.repeat(most / 2 - 1)}0]`,
+    JSON.stringify({ text: ',:[{\\"'.repeat(most) }),
+    '['.repeat(most),
+  ];
+  const fine = await client(port);
+  for (const text of taken) fine.send(text);
+  await eventually(() => expect(texts).toHaveLength(taken.length));
+  for (const text of [
+    '['.repeat(most + 1),
+    `{"a":[${'{},'.repeat(2 * most)}]}`,
+    `["\\"",${'1,'.repeat(most)}1]`,
+    `{${'"a":1,'.repeat(most / 2)}"a":1}`,
+  ]) {
+    const socket = await client(port);
+    const closed = closeOf(socket);
+    socket.send(text);
+    expect(await closed).toEqual([1009, 'a message of more than 131072 values and names']);
+  }
+  expect(texts).toHaveLength(taken.length);
+  fine.send('still here');
+  await eventually(() => expect(texts.at(-1)).toBe('still here'));
 });
 
 it('CONN-19 a small message does not wait for the acknowledgement of the one before it', async () => {

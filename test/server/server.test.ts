@@ -3,10 +3,12 @@ import { existsSync, unlinkSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
+import { MemoryThreadStore } from '../../src/store/memory/memory-thread-store.ts';
 import { eventually } from '../support/eventually.ts';
 import { SKEIN, connected } from '../support/daemon.ts';
 import { GatedStore } from '../support/gated-store.ts';
 import { HandModel } from '../support/hand-model.ts';
+import { gate, interceptedStore } from '../support/intercepted-store.ts';
 import { start } from '../support/process.ts';
 import { rawRequest, UPGRADE } from '../support/raw-http.ts';
 import { RpcClient } from '../support/rpc-client.ts';
@@ -170,6 +172,30 @@ it('CONN-16 as many clients are let in as may be, over all addresses, and one th
   await clients[2]?.close();
   await eventually(() => expect(server.server.connections).toHaveLength(2));
   await server.connect();
+});
+
+it('OUT-16 of lists and searches of all threads one each is made at a time for a client, however many it asks for', async () => {
+  const [begun, held] = [new Map<string, number>(), gate()];
+  const store = interceptedStore(new MemoryThreadStore({ defaultModelProvider: 'hand' }), (name) => {
+    if (name !== 'listThreads' && name !== 'searchThreads') return undefined;
+    begun.set(name, (begun.get(name) ?? 0) + 1);
+    return held.passed;
+  });
+  const server = await startServer({ store });
+  const [client, other] = [await server.connect(), await server.connect()];
+  const count = 50;
+  for (let id = 0; id < count; id += 1) {
+    client.send({ id: `list ${id}`, method: 'thread/list', params: {} });
+    client.send({ id: `search ${id}`, method: 'thread/search', params: { searchTerm: 'x' } });
+  }
+  await client.call('thread/loaded/list', {});
+  expect(Object.fromEntries(begun)).toEqual({ listThreads: 1, searchThreads: 1 });
+  const listed = other.call('thread/list', {});
+  await eventually(() => expect(begun.get('listThreads')).toBe(2));
+  held.open();
+  await listed;
+  for (const what of ['list', 'search']) await client.frame('the last', ({ id }) => id === `${what} ${count - 1}`);
+  expect(Object.fromEntries(begun)).toEqual({ listThreads: count + 1, searchThreads: count });
 });
 
 it('CONN-20 nothing is read from a client while its requests under way take too much', async () => {

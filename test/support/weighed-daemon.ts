@@ -7,6 +7,8 @@ import { tempFolder } from './temp-home.ts';
 /** What a daemon takes when it has thrown away what it does not need. */
 export interface Weight {
   readonly heapUsedBytes: number;
+  /** Buffers outside the heap: what has come and what is on its way. */
+  readonly externalBytes: number;
   readonly rssBytes: number;
   readonly descriptors: number;
   /** What its event loop waits for, by kind. */
@@ -18,7 +20,7 @@ export interface WeighedDaemon extends RunningDaemon {
 }
 
 /** Collects garbage when it is told to. */
-const COLLECTOR = `data:text/javascript,let times = 0; process.on('SIGUSR2', () => { gc(); console.log('collected', ++times); })`;
+const COLLECTOR = `data:text/javascript,let times = 0; process.on('SIGUSR2', () => { gc(); console.log('collected', ++times, process.memoryUsage().external); })`;
 
 /** A daemon that can be weighed, on a home of its own if none is given. */
 export async function startWeighed(
@@ -34,8 +36,8 @@ export async function startWeighed(
   const collect = async (): Promise<Weight> => {
     collections += 1;
     daemon.child.kill('SIGUSR2');
-    await daemon.said(new RegExp(`collected ${collections}\\n`));
-    return (await debug.call('snapshot')).result.daemon;
+    const [, external] = await daemon.said(new RegExp(`collected ${collections} (\\d+)\\n`));
+    return { ...(await debug.call('snapshot')).result.daemon, externalBytes: Number(external) };
   };
   return {
     ...daemon,
@@ -47,11 +49,12 @@ export async function startWeighed(
         alike = next.descriptors === weight.descriptors ? alike + 1 : 0;
         weight = next;
       }
-      const { heapUsedBytes, rssBytes, descriptors, activeResources } = weight;
+      const { heapUsedBytes, externalBytes, rssBytes, descriptors, activeResources } = weight;
       // Reading and writing goes on as long as anyone looks.
       const lasting = Object.entries(activeResources).filter(([kind]) => !kind.startsWith('FSReq'));
       return {
         heapUsedBytes,
+        externalBytes,
         rssBytes,
         descriptors,
         activeResources: Object.fromEntries(lasting) as Record<string, number>,

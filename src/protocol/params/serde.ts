@@ -1,13 +1,16 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../domain/json.ts';
-import { RPC_CODES, RpcError } from '../errors.ts';
+import { excerpt, RPC_CODES, RpcError } from '../errors.ts';
 
 /**
  * Schemas whose refusals read as clients of the protocol know them (app-server-protocol section 4): one sentence about
  * the first thing that is wrong, in the order of the text. The texts are serde's; these helpers say what was expected
  * in its terms.
  */
+
+/** Of a value that is quoted in a refusal. */
+const MAX_QUOTED_CHARACTERS = 1_000;
 
 /** Marks of expectations inside zod messages; never shown. */
 const EXPECTED = 'expected:';
@@ -234,7 +237,7 @@ const tagsOf = (issue: z.core.$ZodIssue): readonly string[] =>
 function unknownVariant(found: string, known: readonly string[]): string {
   const quoted = known.map((variant) => `\`${variant}\``);
   const expected = quoted.length <= 2 ? `expected ${quoted.join(' or ')}` : `expected one of ${quoted.join(', ')}`;
-  return `unknown variant \`${found}\`, ${expected}`;
+  return `unknown variant \`${excerpt(found, MAX_QUOTED_CHARACTERS)}\`, ${expected}`;
 }
 
 /** The value at a path, and whether it is the last member of the path that is not there. */
@@ -300,7 +303,7 @@ function passOn({ issues }: Context, error: z.ZodError, key: PropertyKey, input:
 function named(value: unknown): string {
   switch (typeof value) {
     case 'string':
-      return `string ${JSON.stringify(value)}`;
+      return `string ${JSON.stringify(excerpt(value, MAX_QUOTED_CHARACTERS))}`;
     case 'number':
       return Number.isInteger(value) ? `integer \`${value}\`` : `floating point \`${value}\``;
     case 'boolean':

@@ -6,8 +6,8 @@ import { Random } from '../random.ts';
 
 /**
  * A process of clients that do what no client should, so many times, chosen by a seed. Run as
- * `hostile-client.ts '{"socket":…,"port":…,"token":…,"threadId":…,"outside":…,"seed":…,"times":…}'`; says `ready` when
- * the first are connected, and ends with the count of each kind as JSON.
+ * `hostile-client.ts '{"socket":…,"port":…,"token":…,"threadId":…,"outside":…,"seed":…,"times":…,"cuts":…}'`; says `ready`
+ * when the first are connected, and ends with the count of each kind as JSON.
  */
 interface Orders {
   readonly socket: string;
@@ -19,6 +19,8 @@ interface Orders {
   readonly outside: string;
   readonly seed: number;
   readonly times: number;
+  /** How often to connect and break off besides. */
+  readonly cuts: number;
 }
 
 const orders = JSON.parse(process.argv[2] ?? '{}') as Orders;
@@ -121,6 +123,13 @@ const DEEDS: Readonly<Record<string, (random: Random) => Promise<{ destroy(): vo
     socket.send(`{"id":2,"method":"turn/start","params":${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}}`);
     return socket;
   },
+  'too many values': async (random) => {
+    const socket = await connect(random);
+    const value = random.pick(['[', '[],', '{},', '1,', '"a":1,']);
+    socket.send(`{"id":1,"method":"thread/loaded/list","params":{"a":[${value.repeat((4 * MIB) / value.length)}`);
+    await Promise.race([once(socket, 'close'), later(PATIENCE_MS)]);
+    return socket;
+  },
   'prototype keys': async (random) => {
     const socket = await connect(random);
     for (const method of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'thread/list']) {
@@ -154,7 +163,6 @@ const DEEDS: Readonly<Record<string, (random: Random) => Promise<{ destroy(): vo
     for (let id = 1; id <= 1_000; id += 1) ask(socket, method, { threadId: orders.threadId, includeTurns: true }, id);
     return socket;
   },
-  'connects and goes': async (random) => connect(random, random.chance(0.5)),
   'a slow handshake': async (random) => {
     const socket = await raw(random);
     for (const part of ['GET / HT', 'TP/1.1\r\nho', 'st: localhost\r\n', 'x-slow: 1']) {
@@ -187,9 +195,31 @@ async function beyondAllBounds(random: Random): Promise<WebSocket> {
   return socket;
 }
 
+/** Connects and breaks off at any point: how long it has to live is left to chance. */
+async function cutOff(random: Random): Promise<void> {
+  const headers = { authorization: `Bearer ${orders.token}` };
+  const way = random.below(3);
+  if (way === 0) {
+    const socket = await raw(random);
+    socket.write('GET / HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n'.slice(0, random.below(70)));
+    socket.destroy();
+  } else if (way === 1) {
+    const socket = new WebSocket(`ws+unix://${orders.socket}:/`, { headers });
+    socket.on('error', () => {});
+    await later(random.below(5));
+    socket.terminate();
+  } else {
+    const socket = await connect(random, random.chance(0.5));
+    ask(socket, 'thread/resume', { threadId: orders.threadId });
+    if (random.chance(0.5)) ask(socket, 'thread/turns/list', { threadId: orders.threadId });
+    socket.terminate();
+  }
+}
+
 const random = new Random(orders.seed);
 const counts: Record<string, number> = {};
 let left = orders.times;
+let cutsLeft = orders.cuts;
 
 async function work(own: Random): Promise<void> {
   while (left > 0) {
@@ -205,6 +235,13 @@ async function work(own: Random): Promise<void> {
   }
 }
 
+async function cut(own: Random): Promise<void> {
+  while (cutsLeft > 0) {
+    cutsLeft -= 1;
+    await Promise.race([cutOff(own), later(PATIENCE_MS)]).catch(() => {});
+  }
+}
+
 // These stay to the end, and whoever stops this process makes them half-open.
 const kept = [await connect(random), await connect(random), await raw(random)] as const;
 ask(kept[0], 'thread/resume', { threadId: orders.threadId });
@@ -212,5 +249,7 @@ process.stdout.write('ready\n');
 (await beyondAllBounds(random)).terminate();
 counts['more than 64 MiB'] = 1;
 await Promise.all(Array.from({ length: AT_ONCE }, () => work(random.fork())));
+await Promise.all(Array.from({ length: AT_ONCE }, () => cut(random.fork())));
+counts['connects and goes'] = orders.cuts;
 process.stdout.write(`${JSON.stringify(counts)}\n`);
 process.exit(0);
