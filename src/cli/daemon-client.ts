@@ -6,7 +6,7 @@ import { encodeRequest } from '../protocol/envelope.ts';
 import { VERSION } from '../version.ts';
 import { readInfo } from './daemon-info.ts';
 import { CliError, EXIT } from './exit-code.ts';
-import { noDaemon, silentDaemon } from './hints.ts';
+import { fullDaemon, noDaemon, silentDaemon } from './hints.ts';
 import { RpcFailure } from './rpc-failure.ts';
 
 /** What the daemon tells without being asked. */
@@ -79,6 +79,10 @@ export class DaemonClient {
     });
     const isOpen = await new Promise<boolean>((resolve, reject) => {
       socket.once('open', () => resolve(true));
+      socket.once('unexpected-response', (_, { statusCode }) => {
+        if (statusCode === 503) reject(fullDaemon(info));
+        socket.terminate();
+      });
       socket.once('error', (error) => {
         // Too slow, or a refusal: someone listens. So does the one whose queue is full.
         const errno = errnoOf(error);

@@ -1,5 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
+import type { DaemonInfo } from '../domain/daemon-files.ts';
 import { CliError, EXIT } from './exit-code.ts';
+import { fullDaemon, silentDaemon } from './hints.ts';
 
 /** A daemon that does not take a connection in this time is not well. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -23,10 +25,11 @@ const REQUEST = [
 
 /**
  * Opens a WebSocket on a daemon's Unix socket. The caller reads and writes its frames.
- * @returns undefined if nobody answers there
- * @throws CliError if what answers does not speak WebSocket, or says nothing
+ * @returns undefined if nobody listens there
+ * @throws CliError if what listens does not speak WebSocket, or says nothing
  */
-export function openDaemonSocket(path: string): Promise<Socket | undefined> {
+export function openDaemonSocket(daemon: Pick<DaemonInfo, 'socket' | 'pid' | 'home'>): Promise<Socket | undefined> {
+  const path = daemon.socket;
   return new Promise((resolve, reject) => {
     const socket = createConnection(path);
     let head = Buffer.alloc(0);
@@ -36,11 +39,12 @@ export function openDaemonSocket(path: string): Promise<Socket | undefined> {
       socket.off('data', read);
       socket.off('close', ended);
     };
-    const fail = (why: string): void => {
+    const failWith = (error: CliError): void => {
       done();
       socket.destroy();
-      reject(new CliError(EXIT.failure, `${why} (${path})`));
+      reject(error);
     };
+    const fail = (why: string): void => failWith(new CliError(EXIT.failure, `${why} (${path})`));
     const ended = (): void => {
       if (isConnected) fail('the daemon has ended the connection before it was open');
       else {
@@ -53,6 +57,10 @@ export function openDaemonSocket(path: string): Promise<Socket | undefined> {
       const end = head.indexOf('\r\n\r\n');
       if (end === -1 && head.length < MAX_HEAD_BYTES) return;
       const text = head.toString('latin1', 0, Math.max(end, 0));
+      if (text.startsWith('HTTP/1.1 503 ')) {
+        failWith(fullDaemon(daemon));
+        return;
+      }
       if (!text.startsWith('HTTP/1.1 101 ') || !text.includes(ACCEPT)) {
         fail(`what answers is no daemon: ${text.split('\r\n')[0] ?? ''}`);
         return;
@@ -63,7 +71,10 @@ export function openDaemonSocket(path: string): Promise<Socket | undefined> {
       if (rest.length > 0) socket.unshift(rest);
       resolve(socket);
     };
-    const timer = setTimeout(() => fail('the daemon does not answer'), HANDSHAKE_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => failWith(silentDaemon(daemon, 'it does not take the connection')),
+      HANDSHAKE_TIMEOUT_MS,
+    );
     socket.on('data', read);
     socket.on('close', ended);
     // 'close' follows.

@@ -35,7 +35,7 @@ export async function ensureDaemon(home: string | undefined, mayStart: boolean):
 }
 
 async function reach(info: DaemonInfo | undefined): Promise<ReachedDaemon | undefined> {
-  const socket = info === undefined ? undefined : await openDaemonSocket(info.socket);
+  const socket = info === undefined ? undefined : await openDaemonSocket(info);
   return info === undefined || socket === undefined ? undefined : { info, socket };
 }
 

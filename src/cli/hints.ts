@@ -15,9 +15,16 @@ export const noDaemon = (home: string | undefined): CliError =>
   );
 
 /** One that listens and says nothing must not be taken for none: it holds the home. */
-export const silentDaemon = ({ pid, home }: DaemonInfo, why: string): CliError =>
+export const silentDaemon = ({ pid, home }: Pick<DaemonInfo, 'pid' | 'home'>, why: string): CliError =>
   new CliError(
     EXIT.failure,
     `the daemon of ${home} (pid ${pid}) does not answer: ${why}\n` +
       `let it go on if it is stopped: kill -CONT ${pid}; or end it, which loses nothing acknowledged: kill -9 ${pid}`,
+  );
+
+/** The daemon is well, and has no room (`limits.connections`). */
+export const fullDaemon = ({ pid, home }: Pick<DaemonInfo, 'pid' | 'home'>): CliError =>
+  new CliError(
+    EXIT.failure,
+    `the daemon of ${home} (pid ${pid}) has all the clients that it takes (limits.connections); try again when one has left`,
   );

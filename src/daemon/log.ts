@@ -37,7 +37,7 @@ export class RotatingFile implements LogTarget {
   write(line: string): void {
     if (this.#isClosed) return;
     try {
-      const isFull = this.#size > 0 && this.#size + line.length > this.#maxBytes;
+      const isFull = this.#size > 0 && this.#size + Buffer.byteLength(line) > this.#maxBytes;
       if (isFull) this.#rotate();
       const bytes = Buffer.from(this.#isTorn ? `\n${line}` : line);
       const written = writeSync((this.#fd ??= openSync(this.#path, 'a', 0o600)), bytes);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { createServer as createRawServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
@@ -20,6 +20,8 @@ interface Bridged<Output extends Writable = PassThrough> {
   readonly end: Promise<BridgeEnd>;
 }
 
+const daemonAt = (socket: string) => ({ socket, pid: process.pid, home: dirname(socket) });
+
 async function bridged(signOfLifeMs?: number): Promise<Bridged> {
   return bridgedTo(new PassThrough(), signOfLifeMs);
 }
@@ -30,7 +32,7 @@ async function bridgedTo<Output extends Writable>(output: Output, signOfLifeMs?:
   const websockets = new WebSocketServer({ server: http, perMessageDeflate: false });
   await new Promise<void>((resolve) => http.listen(path, resolve));
   const [socket, [server]] = await Promise.all([
-    openDaemonSocket(path),
+    openDaemonSocket(daemonAt(path)),
     once(websockets, 'connection') as Promise<[WebSocket]>,
   ]);
   if (socket === undefined) throw new Error('nobody answers');
@@ -187,8 +189,8 @@ it('STDIO-15 what answers on the socket and is no daemon is refused', async () =
   await new Promise<void>((resolve) => server.listen(path, resolve));
   onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
   for (const message of ['is no daemon: HTTP/1.1 403 Forbidden', 'is no daemon: SSH-2.0', 'before it was open']) {
-    await expect(openDaemonSocket(path)).rejects.toThrow(message);
+    await expect(openDaemonSocket(daemonAt(path))).rejects.toThrow(message);
     answers.shift();
   }
-  expect(await openDaemonSocket(join(folder, 'nobody'))).toBeUndefined();
+  expect(await openDaemonSocket(daemonAt(join(folder, 'nobody')))).toBeUndefined();
 });

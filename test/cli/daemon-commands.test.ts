@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import { lockHome } from '../../src/daemon/home-lock.ts';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
 import { startDaemon } from '../support/daemon.ts';
+import { eventually } from '../support/eventually.ts';
 import { skein, startInBackground } from '../support/skein.ts';
 import { tempFolder } from '../support/temp-home.ts';
 
@@ -153,7 +154,7 @@ it('CLI-36 a daemon that is there and does not answer is not taken for none', as
   const home = tempFolder();
   const { child, info } = await startDaemon(home);
   child.kill('SIGSTOP');
-  const commands = [['status'], ['stop'], ['start'], ['restart'], ['thread', 'list']];
+  const commands = [['status'], ['stop'], ['start'], ['restart'], ['thread', 'list'], ['app-server']];
   const results = await Promise.all(commands.map((command) => skein(home, command)));
   for (const { code, stdout, stderr } of results) {
     expect([code, stdout]).toEqual([1, '']);
@@ -162,4 +163,16 @@ it('CLI-36 a daemon that is there and does not answer is not taken for none', as
   }
   child.kill('SIGCONT');
   expect((await skein(home, ['status', '--json'])).json).toMatchObject({ isRunning: true, pid: info.pid });
+});
+
+it('CLI-37 of a daemon that has no room for another client commands say so', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home, ['--set', 'limits.connections=1']);
+  const client = await daemon.connect();
+  const commands = [['status'], ['start'], ['thread', 'list'], ['app-server']];
+  const answers = await Promise.all(commands.map((command) => skein(home, command)));
+  const text = `the daemon of ${home} (pid ${daemon.info.pid}) has all the clients that it takes`;
+  for (const { code, stderr } of answers) expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
+  await client.close();
+  await eventually(async () => expect((await skein(home, ['status'])).code).toBe(0));
 });

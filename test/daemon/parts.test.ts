@@ -62,12 +62,12 @@ it('LIFE-9 the log never outgrows its bound, and the newest lines are kept', () 
   const folder = tempFolder();
   const path = join(folder, 'daemon.log');
   const log = new RotatingFile(path, 100, 2);
-  const lines = Array.from({ length: 50 }, (_, index) => `line ${String(index).padStart(3, '0')}\n`);
+  const lines = Array.from({ length: 50 }, (_, index) => `äöüßé ${String(index).padStart(3, '0')}\n`);
   for (const line of lines) log.write(line);
   log.close();
   const kept = ['daemon.log.2', 'daemon.log.1', 'daemon.log'].map((name) => readFileSync(join(folder, name), 'utf8'));
   expect(readdirSync(folder)).toHaveLength(3);
-  expect(kept.every((text) => text.length <= 100)).toBe(true);
+  expect(kept.every((text) => Buffer.byteLength(text) <= 100)).toBe(true);
   expect(lines.join('').endsWith(kept.join(''))).toBe(true);
 });
 
