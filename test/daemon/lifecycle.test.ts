@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
@@ -214,28 +214,3 @@ it('LIFE-23 a file that may not grow is a write that is refused: reads go on, an
   expect((await client.call('thread/list', {})).data).toMatchObject([{ id: threadId, preview: 'words' }]);
   expect(await limited.stop()).toBe(0);
 });
-
-it('LIFE-28 a daemon that has nothing to do writes nothing to disk', async () => {
-  const home = tempFolder();
-  const daemon = await startDaemon(home, ['--set', 'limits.initializeSeconds=4', '--set', 'log.level=error']);
-  const client = await daemon.connect();
-  const threadId = (await client.call('thread/start', {})).thread.id;
-  await client.turn(threadId, 'hello');
-  await client.call('thread/list', { modelProviders: [] });
-  // By its end every timer of the daemon that looks after files has come.
-  const silent = await daemon.connect({ isInitialized: false });
-  const over = once(silent.socket, 'close');
-  const before = written(daemon.info.pid, home);
-  await over;
-  expect(written(daemon.info.pid, home)).toEqual(before);
-});
-
-/** What a process has given to disks so far, and every file of its home with size and time. */
-function written(pid: number, home: string): unknown {
-  const files = readdirSync(home, { recursive: true, encoding: 'utf8' }).map((name) => {
-    const { ino, size, mtimeMs } = lstatSync(join(home, name));
-    return [name, ino, size, mtimeMs];
-  });
-  const bytes = /^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1];
-  return { bytes, files };
-}
