@@ -951,6 +951,22 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         expect(await turnsOf(threadId)).toEqual([]);
       });
 
+      it('REV-6 of a fork, too, that is taken back to what it began with, with all that is set for it', async () => {
+        const source = await stored('paginated', ['a', 'b']);
+        await store.updateThreadMetadata(source.threadId, { gitInfo: { sha: 'of the source' } });
+        const { id } = await fork(source.threadId, { kind: 'latest' }, 'paginated');
+        await store.updateThreadMetadata(id, { name: 'the fork', memoryMode: 'disabled', gitInfo: { sha: 'its own' } });
+        await store.shutdownThread(id);
+        const expected = { preview: 'a', name: 'the fork', memoryMode: 'disabled', git: { sha: 'its own' } };
+        for (const turnId of source.turnIds.toReversed()) {
+          expect(await store.revertThread(id, turnId)).toMatchObject(expected);
+          expect((await listed()).toSorted()).toEqual([source.threadId, id].toSorted());
+        }
+        expect(await turnsOf(id)).toEqual([]);
+        const again = await fork(id, { kind: 'latest' }, 'paginated');
+        expect(await store.readThread(again.id)).toMatchObject({ preview: 'a' });
+      });
+
       it('REV-8 keeps its recency: nothing moves in the list of recent threads', async () => {
         const { threadId } = await stored('paginated', ['a']);
         await store.resumeThread({ threadId });

@@ -112,6 +112,10 @@ export class MemoryThreadStore implements ThreadStore {
     }
     const thread = this.#stored(threadId, true);
     thread.name = name;
+    // A source whose turns were all taken back is still about what it was.
+    if (lines.reduce(withLine, NO_FACTS).firstUserMessage === '') {
+      thread.kept = { ...thread.kept, preview: this.#view(sourceId, source).preview };
+    }
     return this.#view(threadId, thread);
   }
 

@@ -164,14 +164,12 @@ export class RolloutSync {
       if (row === undefined) return;
       const path = this.#home.fromStored(row.path);
       const settle = (): void => this.#settle(row);
-      const first = await this.#sliced(
-        this.#catchUp.run(row, path, (base) => this.#inherited(base, row.threadId), settle),
-      );
+      const first = await this.#sliced(this.#catchUp.run(row, path, (base) => this.#inherited(base, row), settle));
       if (first === 'needsBase') {
-        await this.#bringUpBaseOf(path);
+        for (const needed of this.#neededBy(row)) if (!this.#waitsFor(needed, row)) await this.bringUp(needed);
         // What is still not read then never will be.
         const facts = (base: RolloutBase): Partial<ThreadFacts> => {
-          const inherited = this.#inherited(base, row.threadId);
+          const inherited = this.#inherited(base, row);
           return inherited === 'notReady' ? {} : inherited;
         };
         await this.#sliced(this.#catchUp.run(row, path, facts, settle));
@@ -183,20 +181,35 @@ export class RolloutSync {
 
   /**
    * What a rollout takes over from the one it continues: the first words, if they lie in the part it continues; the last
-   * count of tokens in it; and all that is set for the whole thread, if a revert of the same thread made it.
+   * count of tokens in it. If a revert made it, also all that is set for the whole thread, from the rollout before it: which
+   * is another than it continues, if a fork was taken back to what it began with.
    */
-  #inherited(base: RolloutBase, threadId: ThreadId): Partial<ThreadFacts> | 'notReady' {
-    const row = this.#rollouts.byRolloutId(base.rolloutId);
-    if (row === undefined || row.state === 'unreadable' || row.state === 'missing') return {};
-    if (row.state === 'pending' || row.facts === null) return 'notReady';
-    const facts = storedJson<ThreadFacts>(row.facts);
-    const { firstUserMessage, preview } = facts;
-    const isInherited = row.firstUserOffset === null || row.firstUserOffset < base.endOffset;
+  #inherited(base: RolloutBase, row: RolloutRow): Partial<ThreadFacts> | 'notReady' {
+    const continued = this.#factsOf(this.#rollouts.byRolloutId(base.rolloutId));
+    const before = this.#factsOf(this.#rolloutBefore(row));
+    if (continued === 'notReady' || before === 'notReady') return 'notReady';
     return {
-      ...(isInherited ? { firstUserMessage, preview } : {}),
-      ...this.#countedBefore(row, base.endOffset),
-      ...(row.threadId === threadId ? lastingFacts(facts) : {}),
+      ...(continued === undefined ? {} : this.#continuedFacts(continued, base)),
+      ...(before === undefined ? {} : lastingFacts(before.facts)),
     };
+  }
+
+  #continuedFacts({ row, facts }: ReadRollout, { endOffset }: RolloutBase): Partial<ThreadFacts> {
+    const { firstUserMessage, preview } = facts;
+    const isInherited = row.firstUserOffset === null || row.firstUserOffset < endOffset;
+    return { ...(isInherited ? { firstUserMessage, preview } : {}), ...this.#countedBefore(row, endOffset) };
+  }
+
+  /** Undefined if nothing can be known of it. */
+  #factsOf(row: RolloutRow | undefined): ReadRollout | 'notReady' | undefined {
+    if (row === undefined || row.state === 'unreadable' || row.state === 'missing') return undefined;
+    if (row.state === 'pending' || row.facts === null) return 'notReady';
+    return { row, facts: storedJson<ThreadFacts>(row.facts) };
+  }
+
+  /** The rollout that a revert has replaced by this one. */
+  #rolloutBefore({ threadId, rolloutId }: RolloutRow): RolloutRow | undefined {
+    return this.#rollouts.ofThread(threadId).find((other) => other.rolloutId < rolloutId);
   }
 
   /** The last count of tokens before a place, in the rollout or in what it continues; nothing if there is none. */
@@ -213,21 +226,22 @@ export class RolloutSync {
     return {};
   }
 
-  async #bringUpBaseOf(path: string): Promise<void> {
-    const base = this.#baseInHeader(path);
-    const row = base === undefined ? undefined : this.#rollouts.byRolloutId(base);
-    if (row !== undefined && !this.#goesRound(row)) await this.bringUp(row);
+  /** What has to be read before a rollout that continues another one. */
+  #neededBy(row: RolloutRow): readonly RolloutRow[] {
+    const base = this.#baseInHeader(this.#home.fromStored(row.path));
+    if (base === undefined) return [];
+    return [this.#rollouts.byRolloutId(base), this.#rolloutBefore(row)].filter((needed) => needed !== undefined);
   }
 
-  /** Rollouts that continue each other in a circle would wait for each other for ever. */
-  #goesRound(start: RolloutRow): boolean {
-    const seen = new Set<ThreadId>();
-    let row: RolloutRow | undefined = start;
-    while (row !== undefined) {
-      if (seen.has(row.rolloutId)) return true;
-      seen.add(row.rolloutId);
-      const base = this.#baseInHeader(this.#home.fromStored(row.path));
-      row = base === undefined ? undefined : this.#rollouts.byRolloutId(base);
+  /** Rollouts that need each other in a circle would wait for each other for ever. */
+  #waitsFor(start: RolloutRow, other: RolloutRow): boolean {
+    const seen = new Set<number>();
+    const next = [start];
+    for (let row = next.pop(); row !== undefined; row = next.pop()) {
+      if (row.id === other.id) return true;
+      if (seen.has(row.id)) continue;
+      seen.add(row.id);
+      next.push(...this.#neededBy(row));
     }
     return false;
   }
@@ -379,6 +393,12 @@ export class RolloutSync {
       if (this.#isStopped) work.return('done');
     }
   }
+}
+
+/** A rollout that has been read, as far as it went. */
+interface ReadRollout {
+  readonly row: RolloutRow;
+  readonly facts: ThreadFacts;
 }
 
 /** What a revert does not take back. */

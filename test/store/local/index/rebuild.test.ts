@@ -56,13 +56,16 @@ it('INDEX-1 without its folder a store finds everything again that was done in i
     await store.archiveThreads([ofFork]);
     await store.unarchiveThread(ofFork);
   }
-  const [reverted, , second = '', third = ''] = await begin('paginated', ['seven', 'eight', 'nine']);
+  const [reverted, first = '', second = '', third = ''] = await begin('paginated', ['seven', 'eight', 'nine']);
   await store.revertThread(reverted, third);
   await store.revertThread(reverted, second);
   await store.updateThreadMetadata(reverted, { name: 'reverted' });
+  const ofReverted = await fork(reverted, 'paginated', { kind: 'latest' });
+  await store.updateThreadMetadata(ofReverted, { memoryMode: 'disabled' });
+  await store.revertThread(ofReverted, first);
   const answers = await everythingIn(store);
   await store.close();
-  expect(answers).toHaveLength(13);
+  expect(answers).toHaveLength(14);
 
   rmSync(join(home, 'skein'), { recursive: true });
   const again = await openLocalStore(home);
