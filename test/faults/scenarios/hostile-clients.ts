@@ -11,10 +11,10 @@ import { verify } from '../load/verify.ts';
 import type { Scenario, Stage } from '../scenario.ts';
 
 /** Besides connections that break off: so many of what takes longer. */
-const SHORT_TIMES = 120;
+const SHORT_TIMES = 80;
 const MOST_TIMES = 1_000;
 
-const SHORT_CUTS = 600;
+const SHORT_CUTS = 400;
 
 /** The work is done in so many parts, and the daemon weighed after each: what grows with every one is never given back. */
 const ROUNDS = 3;

@@ -13,7 +13,7 @@ import { Random } from '../random.ts';
 import type { Scenario } from '../scenario.ts';
 
 /** Losses of power in the short run. */
-const LOSSES = 700;
+const LOSSES = 400;
 
 /** Losses that are looked at in one history. */
 const LOSSES_A_HISTORY = 50;
