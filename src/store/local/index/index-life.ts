@@ -154,13 +154,20 @@ export class IndexLife {
     if (isDue || !this.#watcher.isComplete || !sync.areRootsKnown) sync.refreshFolders();
     sync.refreshNamed(this.#watcher.take());
     await until(deadlineMs, this.readGrown());
-    this.#goOnBuilding();
+    this.goOnBuilding();
   }
 
   /** Reads files that are known to have grown: few, and somebody waits. */
   async readGrown(): Promise<void> {
     const { rollouts, sync } = this.#parts;
     for (const row of rollouts.grown()) await sync.bringUp(row);
+  }
+
+  /** Goes on reading in the background, if there is something new to read. */
+  goOnBuilding(): void {
+    if (this.#state !== 'ready' || this.#isClosed || !this.#parts.rollouts.hasUnread()) return;
+    this.#state = 'building';
+    this.#startBuilding();
   }
 
   /** Reads every file that has something to do with other threads: for questions that any of these could answer. */
@@ -265,12 +272,6 @@ export class IndexLife {
     if (parts !== this.#parts) return;
     this.#state = 'ready';
     this.#failures = 0;
-  }
-
-  #goOnBuilding(): void {
-    if (this.#state !== 'ready' || this.#isClosed || !this.#parts.rollouts.hasUnread()) return;
-    this.#state = 'building';
-    this.#startBuilding();
   }
 
   /** Work that nobody waits for: it ends well, or with a new database that all of it is done on again. */

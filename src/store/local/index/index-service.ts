@@ -214,6 +214,8 @@ export class IndexService implements IndexApi {
       this.#life.parts.sync.acknowledgeFolders(paths);
       this.#life.parts.sync.refreshFiles(paths);
       await this.#life.readGrown();
+      // The system may have told of a new file before it was known here, and does not tell again.
+      this.#life.goOnBuilding();
       await this.#dropCopies();
     });
   }
