@@ -3,6 +3,7 @@ import { startDaemon, type RunningDaemon } from '../../support/daemon.ts';
 import { start } from '../../support/process.ts';
 import { RpcClient } from '../../support/rpc-client.ts';
 import { tempFolder } from '../../support/temp-home.ts';
+import type { Thread } from '../load/expectation.ts';
 import { Ledger } from '../load/ledger.ts';
 import { Owner } from '../load/owner.ts';
 import { verify } from '../load/verify.ts';
@@ -96,10 +97,10 @@ class Ends {
       daemon.child.kill('SIGTERM');
     }
     const code = await daemon.exited;
-    if (way === 'SIGTERM while the disk fails') this.#forgetUnsaved(clients);
     this.#details[`${way}: ms`] = Math.round(performance.now() - from);
     if (code !== 0) this.#defect(way, `the daemon ends with ${code}: ${daemon.output()}`);
     await Promise.all(works);
+    if (way === 'SIGTERM while the disk fails') this.#forgetUnsaved(clients);
     for (const closed of await Promise.all(codes)) {
       if (closed !== GOING_AWAY) this.#defect(way, `a client was closed with ${closed}`);
     }
@@ -110,8 +111,8 @@ class Ends {
     for (const { method, params } of clients.flatMap(({ notifications }) => notifications)) {
       const entry = method === 'warning' ? this.#ledger.entries.get(params.threadId) : undefined;
       if (!String(params.message).startsWith('Saving this thread failed') || !entry?.certain) continue;
-      const said = entry.certain.said.map((one) => ({ ...one, isAnswered: false }));
-      entry.certain = { ...entry.certain, said };
+      entry.certain = withoutAnswers(entry.certain);
+      if (entry.pending) entry.pending = withoutAnswers(entry.pending);
       this.#details['threads not saved, as told'] = (this.#details['threads not saved, as told'] ?? 0) + 1;
     }
   }
@@ -169,5 +170,10 @@ class Ends {
     this.#defects.push(`${way}: ${what}`);
   }
 }
+
+const withoutAnswers = (thread: Thread): Thread => ({
+  ...thread,
+  said: thread.said.map((one) => ({ ...one, isAnswered: false })),
+});
 
 const connect = ({ info }: RunningDaemon): Promise<RpcClient> => RpcClient.connect(`unix://${info.socket}`);
