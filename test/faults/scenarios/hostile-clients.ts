@@ -8,6 +8,7 @@ import { startWeighed, type WeighedDaemon, type Weight } from '../../support/wei
 import { Ledger } from '../load/ledger.ts';
 import { Owner } from '../load/owner.ts';
 import { verify } from '../load/verify.ts';
+import { median } from '../median.ts';
 import type { Scenario, Stage } from '../scenario.ts';
 
 /** Besides connections that break off: so many of what takes longer. */
@@ -156,8 +157,6 @@ async function waitOf(client: RpcClient): Promise<number> {
   await client.call('thread/loaded/list', {});
   return performance.now() - from;
 }
-
-const median = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)] ?? 0;
 
 const pairs = (name: string, before: number, after: number): Readonly<Record<string, number>> => ({
   [`${name} before`]: Math.round(before),

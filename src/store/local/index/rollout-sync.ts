@@ -2,7 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../../../domain/errors.ts';
 import type { ThreadId } from '../../../domain/ids.ts';
-import type { CountedTokens, ThreadFacts } from '../../../domain/thread-facts.ts';
+import type { ThreadFacts } from '../../../domain/thread-facts.ts';
 import { sessionMetaOf, type SessionMeta } from '../../../domain/session-meta.ts';
 import { parseRolloutFileName } from '../../../domain/rollout-file-name.ts';
 import { plainPath } from '../compressed-rollout.ts';
@@ -22,6 +22,7 @@ import {
   type RolloutFolder,
 } from './home-scan.ts';
 import type { HomeWatcher } from './home-watcher.ts';
+import { InheritedFacts } from './inherited-facts.ts';
 import { isReadToEnd, isSameFile, type RolloutBase, type RolloutRow, type SeenFile } from './rollout-row.ts';
 import type { RolloutTable } from './rollout-table.ts';
 import type { ThreadTable } from './thread-table.ts';
@@ -49,6 +50,7 @@ export class RolloutSync {
   readonly #threads: ThreadTable;
   readonly #catchUp: CatchUp;
   readonly #watcher: HomeWatcher;
+  readonly #inherited: InheritedFacts;
   readonly #folders = new Map<string, KnownFolder>();
   /** One reading of a rollout at a time: two would both go on from the same place. */
   readonly #readings = new Map<number, Promise<void>>();
@@ -60,6 +62,7 @@ export class RolloutSync {
     this.#threads = threads;
     this.#catchUp = catchUp;
     this.#watcher = watcher;
+    this.#inherited = new InheritedFacts(rollouts);
   }
 
   /** No more slices of work: the database is about to be closed. What is under way ends where it is. */
@@ -164,12 +167,12 @@ export class RolloutSync {
       if (row === undefined) return;
       const path = this.#home.fromStored(row.path);
       const settle = (): void => this.#settle(row);
-      const first = await this.#sliced(this.#catchUp.run(row, path, (base) => this.#inherited(base, row), settle));
+      const first = await this.#sliced(this.#catchUp.run(row, path, (base) => this.#inherited.of(base, row), settle));
       if (first === 'needsBase') {
         for (const needed of this.#neededBy(row)) if (!this.#waitsFor(needed, row)) await this.bringUp(needed);
         // What is still not read then never will be.
         const facts = (base: RolloutBase): Partial<ThreadFacts> => {
-          const inherited = this.#inherited(base, row);
+          const inherited = this.#inherited.of(base, row);
           return inherited === 'notReady' ? {} : inherited;
         };
         await this.#sliced(this.#catchUp.run(row, path, facts, settle));
@@ -179,58 +182,13 @@ export class RolloutSync {
     }
   }
 
-  /**
-   * What a rollout takes over from the one it continues: the first words, if they lie in the part it continues; the last
-   * count of tokens in it. If a revert made it, also all that is set for the whole thread, from the rollout before it: which
-   * is another than it continues, if a fork was taken back to what it began with.
-   */
-  #inherited(base: RolloutBase, row: RolloutRow): Partial<ThreadFacts> | 'notReady' {
-    const continued = this.#factsOf(this.#rollouts.byRolloutId(base.rolloutId));
-    const before = this.#factsOf(this.#rolloutBefore(row));
-    if (continued === 'notReady' || before === 'notReady') return 'notReady';
-    return {
-      ...(continued === undefined ? {} : this.#continuedFacts(continued, base)),
-      ...(before === undefined ? {} : lastingFacts(before.facts)),
-    };
-  }
-
-  #continuedFacts({ row, facts }: ReadRollout, { endOffset }: RolloutBase): Partial<ThreadFacts> {
-    const { firstUserMessage, preview } = facts;
-    const isInherited = row.firstUserOffset === null || row.firstUserOffset < endOffset;
-    return { ...(isInherited ? { firstUserMessage, preview } : {}), ...this.#countedBefore(row, endOffset) };
-  }
-
-  /** Undefined if nothing can be known of it. */
-  #factsOf(row: RolloutRow | undefined): ReadRollout | 'notReady' | undefined {
-    if (row === undefined || row.state === 'unreadable' || row.state === 'missing') return undefined;
-    if (row.state === 'pending' || row.facts === null) return 'notReady';
-    return { row, facts: storedJson<ThreadFacts>(row.facts) };
-  }
-
-  /** The rollout that a revert has replaced by this one. */
-  #rolloutBefore({ threadId, rolloutId }: RolloutRow): RolloutRow | undefined {
-    return this.#rollouts.ofThread(threadId).find((other) => other.rolloutId < rolloutId);
-  }
-
-  /** The last count of tokens before a place, in the rollout or in what it continues; nothing if there is none. */
-  #countedBefore(rollout: RolloutRow, endOffset: number): Partial<CountedTokens> {
-    const seen = new Set<ThreadId>();
-    let [row, end]: [RolloutRow | undefined, number] = [rollout, endOffset];
-    while (row !== undefined && !seen.has(row.rolloutId)) {
-      const counted = this.#rollouts.countedBefore(row.id, end);
-      if (counted !== undefined) return counted;
-      seen.add(row.rolloutId);
-      end = row.base?.endOffset ?? 0;
-      row = row.base === null ? undefined : this.#rollouts.byRolloutId(row.base.rolloutId);
-    }
-    return {};
-  }
-
   /** What has to be read before a rollout that continues another one. */
   #neededBy(row: RolloutRow): readonly RolloutRow[] {
     const base = this.#baseInHeader(this.#home.fromStored(row.path));
     if (base === undefined) return [];
-    return [this.#rollouts.byRolloutId(base), this.#rolloutBefore(row)].filter((needed) => needed !== undefined);
+    return [this.#rollouts.byRolloutId(base), this.#inherited.rolloutBefore(row)].filter(
+      (needed) => needed !== undefined,
+    );
   }
 
   /** Rollouts that need each other in a circle would wait for each other for ever. */
@@ -393,26 +351,6 @@ export class RolloutSync {
       if (this.#isStopped) work.return('done');
     }
   }
-}
-
-/** A rollout that has been read, as far as it went. */
-interface ReadRollout {
-  readonly row: RolloutRow;
-  readonly facts: ThreadFacts;
-}
-
-/** What a revert does not take back. */
-function lastingFacts({
-  header,
-  preview,
-  cwd,
-  modelProvider,
-  git,
-  memoryMode,
-  namedInHistory,
-  recencyAtMs,
-}: ThreadFacts): Partial<ThreadFacts> {
-  return { header, preview, cwd, modelProvider, git, memoryMode, namedInHistory, recencyAtMs };
 }
 
 /** A file that is known by what it holds, whatever it is called. */
