@@ -1,11 +1,11 @@
 import { constants } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { errnoOf, invalidRequest, toSkeinError, uncertain } from '../../domain/errors.ts';
+import { invalidRequest, toSkeinError, uncertain } from '../../domain/errors.ts';
 import { isThreadId, type ThreadId } from '../../domain/ids.ts';
 import { arrayMember, isJsonObject, numberMember, stringMember, type JsonObject } from '../../domain/json.ts';
 import { parseRolloutFileName } from '../../domain/rollout-file-name.ts';
-import { FILE_MODE, makeDirectory, posix, syncDirectory, writeFully } from './files.ts';
+import { FILE_MODE, ignoreMissing, makeDirectory, posix, syncDirectory, writeFully } from './files.ts';
 import type { HomeLayout } from './home-layout.ts';
 import { noRollout, type IndexAccess } from './index-access.ts';
 import type { NameIndex } from './name-index.ts';
@@ -264,8 +264,4 @@ async function sizeOf(path: string): Promise<number | null> {
 
 async function filesIn(folder: string): Promise<readonly string[]> {
   return readdir(folder).catch(() => []);
-}
-
-function ignoreMissing(error: unknown): void {
-  if (errnoOf(error) !== 'ENOENT') throw error;
 }

@@ -1,6 +1,5 @@
-import { constants } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { posix, syncDirectory } from './files.ts';
+import { syncDirectory, syncFile } from './files.ts';
 
 /** What the folders of a day are called, and those above them: years, months and days. */
 const DATED = /^\d+$/;
@@ -25,11 +24,6 @@ export async function syncEntries(path: string): Promise<void> {
 
 /** Makes durable what a rollout holds now, and that it is where it is, whoever wrote it. */
 export async function syncRollout(path: string): Promise<void> {
-  const fd = await posix.open(path, constants.O_RDONLY);
-  try {
-    await posix.fdatasync(fd);
-  } finally {
-    await posix.close(fd);
-  }
+  await syncFile(path);
   await syncEntries(path);
 }

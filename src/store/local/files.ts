@@ -55,6 +55,13 @@ export async function writeFully(fd: number, bytes: Buffer, position: number): P
   }
 }
 
+/** Writes all of a buffer at the end of a file opened with O_APPEND, wherever that is by now. */
+export async function appendFully(fd: number, bytes: Buffer): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += (await posix.write(fd, bytes, done, bytes.length - done, null)).bytesWritten;
+  }
+}
+
 /** Reads a byte range, shorter only at the end of the file. */
 export async function readRange(fd: number, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
@@ -87,13 +94,23 @@ export async function makeDirectory(path: string): Promise<readonly string[]> {
 }
 
 /** Makes the entries of a directory durable: a new or renamed file is only safe after this. */
-export async function syncDirectory(path: string): Promise<void> {
+export const syncDirectory = (path: string): Promise<void> => syncAt(path, posix.fsync);
+
+/** Makes durable what a file holds now, whoever wrote it; not that it is where it is. */
+export const syncFile = (path: string): Promise<void> => syncAt(path, posix.fdatasync);
+
+async function syncAt(path: string, sync: (fd: number) => Promise<void>): Promise<void> {
   const fd = await posix.open(path, constants.O_RDONLY);
   try {
-    await posix.fsync(fd);
+    await sync(fd);
   } finally {
     await posix.close(fd);
   }
+}
+
+/** For a file that may be gone already. @throws every other error */
+export function ignoreMissing(error: unknown): void {
+  if (errnoOf(error) !== 'ENOENT') throw error;
 }
 
 /** True if a path leads to something. */

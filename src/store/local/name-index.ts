@@ -7,7 +7,7 @@ import { isThreadId, type ThreadId } from '../../domain/ids.ts';
 import { isJsonObject, stringMember } from '../../domain/json.ts';
 import { formatTimestamp, parseTimestamp } from '../../domain/timestamps.ts';
 import { Mutex } from '../mutex.ts';
-import { FILE_MODE, makeDirectory, OPEN_LOCK, posix, syncDirectory, writeFully } from './files.ts';
+import { appendFully, FILE_MODE, makeDirectory, OPEN_LOCK, posix, syncDirectory, writeFully } from './files.ts';
 import { tryLock, unlock } from './flock.ts';
 import { describeHolder } from './lock-holder.ts';
 
@@ -117,12 +117,6 @@ export class NameIndex {
       unlock(fd);
       await posix.close(fd);
     }
-  }
-}
-
-async function appendFully(fd: number, bytes: Buffer): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += (await posix.write(fd, bytes, done, bytes.length - done, null)).bytesWritten;
   }
 }
 

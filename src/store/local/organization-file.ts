@@ -6,7 +6,7 @@ import { arrayMember, isJsonObject, stringMember } from '../../domain/json.ts';
 import type { OrganizationChange, OrganizationKind } from '../../domain/organization.ts';
 import { Mutex } from '../mutex.ts';
 import type { OrganizationStore, WriteDurability } from '../organization-store.ts';
-import { FILE_MODE, posix, syncDirectory, writeFully } from './files.ts';
+import { appendFully, FILE_MODE, posix, syncDirectory, writeFully } from './files.ts';
 
 const NEWLINE = 0x0a;
 
@@ -189,10 +189,4 @@ function changesIn(line: Buffer): readonly OrganizationChange[] {
     if (kind === undefined || key === undefined) return [];
     return [{ kind: kind as OrganizationKind, key, value: element['value'] ?? null }];
   });
-}
-
-async function appendFully(fd: number, bytes: Buffer): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += (await posix.write(fd, bytes, done, bytes.length - done, null)).bytesWritten;
-  }
 }

@@ -5,7 +5,18 @@ import { formatTimestamp } from '../../domain/timestamps.ts';
 import type { HeaderSource } from '../thread-store.ts';
 import { compressedPath, LOOKS } from './compressed-rollout.ts';
 import { syncEntries } from './durable-entries.ts';
-import { exists, FILE_MODE, makeDirectory, OPEN_NEW, posix, readRange, syncDirectory, writeFully } from './files.ts';
+import {
+  appendFully,
+  exists,
+  FILE_MODE,
+  ignoreMissing,
+  makeDirectory,
+  OPEN_NEW,
+  posix,
+  readRange,
+  syncDirectory,
+  writeFully,
+} from './files.ts';
 import { cutRecord, encodeRecords, type CutRecord } from './record-encoder.ts';
 import { unfinishedPath } from './unfinished-rollouts.ts';
 
@@ -244,7 +255,7 @@ export class RolloutFile {
     for (let look = 1; ; look += 1) {
       const fd = await this.#open();
       this.#attempt = bytes;
-      await append(fd, bytes);
+      await appendFully(fd, bytes);
       if (await this.#isInPlace()) break;
       if (look === LOOKS) throw internal(`${this.path} was moved while it was written`);
     }
@@ -265,10 +276,10 @@ export class RolloutFile {
     const { inherited = [] } = plan;
 
     const fd = await this.#create();
-    await append(fd, headerBytes);
+    await appendFully(fd, headerBytes);
     let size = headerBytes.length;
     for (const stretch of inherited) size += await copy(stretch, fd);
-    await append(fd, bytes);
+    await appendFully(fd, bytes);
     size += bytes.length;
     // A loss of power may keep the name and not the content: a rollout that nobody could read.
     await posix.fdatasync(fd);
@@ -389,7 +400,7 @@ export class RolloutFile {
     for (let position = size; position < this.#size;) {
       const chunk = await readRange(from, position, Math.min(COPY_BYTES, this.#size - position));
       if (chunk.length === 0) throw internal(`${this.path} was cut and replaced by another file`);
-      await append(to, chunk);
+      await appendFully(to, chunk);
       position += chunk.length;
     }
     await posix.fdatasync(to);
@@ -420,15 +431,6 @@ export class RolloutFile {
   }
 }
 
-/** Writes at the end of a file opened with O_APPEND, wherever that is by now. */
-async function append(fd: number, bytes: Buffer): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    const { bytesWritten } = await posix.write(fd, bytes, done, bytes.length - done, null);
-    done += bytesWritten;
-  }
-}
-
 /** Appends whole lines of another rollout; returns how many bytes. */
 async function copy(stretch: FileStretch, fd: number): Promise<number> {
   const source = await posix.open(stretch.path, constants.O_RDONLY);
@@ -438,18 +440,14 @@ async function copy(stretch: FileStretch, fd: number): Promise<number> {
     while (position < stretch.endOffset) {
       const chunk = await readRange(source, position, Math.min(COPY_BYTES, stretch.endOffset - position));
       if (chunk.length === 0) throw internal(`${stretch.path} is shorter than ${stretch.endOffset} bytes`);
-      await append(fd, chunk);
+      await appendFully(fd, chunk);
       position += chunk.length;
       last = chunk.at(-1);
     }
     if (last === NEWLINE) return position;
-    await append(fd, Buffer.from('\n'));
+    await appendFully(fd, Buffer.from('\n'));
     return position + 1;
   } finally {
     await posix.close(source);
   }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (errnoOf(error) !== 'ENOENT') throw error;
 }

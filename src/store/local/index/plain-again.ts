@@ -2,7 +2,7 @@ import { fchmodSync, futimesSync, linkSync, statSync, type Stats } from 'node:fs
 import { dirname } from 'node:path';
 import { errnoOf } from '../../../domain/errors.ts';
 import { compressedBytes, compressedPath } from '../compressed-rollout.ts';
-import { FILE_MODE, OPEN_NEW, posix, syncDirectory, writeFully } from '../files.ts';
+import { FILE_MODE, ignoreMissing, OPEN_NEW, posix, syncDirectory, writeFully } from '../files.ts';
 import { restoringPath, RESTORING, UnfinishedRollouts } from '../unfinished-rollouts.ts';
 
 /** The time that a restored file gets: the one it had, or now, which counts as an update of the thread. */
@@ -81,8 +81,4 @@ function publish(path: string, unfinished: string, original: Stats): boolean {
     if (errnoOf(error) === 'EEXIST') return false;
     throw error;
   }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (errnoOf(error) !== 'ENOENT') throw error;
 }
