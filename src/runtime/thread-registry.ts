@@ -90,7 +90,8 @@ export class ThreadRegistry {
   /**
    * Makes a thread and waits until it is loaded.
    * @param prepare finds out what it is made of; nobody else opens it meanwhile
-   * @throws conflict for an id that is loaded; what kept it from opening, which leaves nothing behind
+   * @throws conflict for an id that is loaded; overloaded if all threads end meanwhile; what kept it from opening, which
+   *   leaves nothing behind
    */
   load(id: ThreadId, prepare: PrepareThread): Promise<CodexThread> {
     if (this.#isEnding) return Promise.reject(stopping());
@@ -98,7 +99,12 @@ export class ThreadRegistry {
       return Promise.reject(conflict(`thread ${id} is already running`, 'this daemon'));
     }
     const cancelled = new AbortController();
-    const loaded = this.#load(id, prepare, cancelled.signal).finally(() => this.#opening.delete(id));
+    const loaded = this.#load(id, prepare, cancelled.signal)
+      .catch((error: unknown) => {
+        // Nothing is wrong with the thread, and whoever asked can ask again.
+        throw cancelled.signal.aborted ? stopping() : error;
+      })
+      .finally(() => this.#opening.delete(id));
     this.#opening.set(id, { loaded, cancelled });
     return loaded;
   }
@@ -223,7 +229,7 @@ export class ThreadRegistry {
 
   async #load(id: ThreadId, prepare: PrepareThread, cancelled: AbortSignal): Promise<CodexThread> {
     const prepared = await prepare();
-    if (cancelled.aborted) throw internal('opening was cancelled');
+    if (cancelled.aborted) throw stopping();
     const thread = this.#make({ id, ...prepared });
     cancelled.addEventListener('abort', () => thread.cancel(String(cancelled.reason)));
     await thread.opened;

@@ -402,7 +402,7 @@ describe.each(STORES)('thread manager over the %s', (_name, open) => {
     expect(manager.loadedIds).toEqual([]);
   });
 
-  it('MGR-16 gives up what is still opening when all threads end, and leaves nothing of it', async () => {
+  it('MGR-16 gives up what is still opening when all threads end, leaves nothing of it, and says that the daemon stops', async () => {
     const held = gate();
     const live = new Set<unknown>();
     const opened = await open();
@@ -417,7 +417,10 @@ describe.each(STORES)('thread manager over the %s', (_name, open) => {
     const ending = manager.registry.shutdownAll(5_000, 'test');
     held.open();
     expect(await ending).toEqual({ completed: [], failed: [], timedOut: [] });
-    expect(await starting).toMatchObject({ message: expect.stringContaining('cancelled') as string });
+    expect(await starting).toMatchObject({
+      code: 'overloaded',
+      message: expect.stringContaining('stopping') as string,
+    });
     expect(live.size).toBe(0);
     const { writers } = await opened.inspect();
     expect(writers).toEqual([]);
