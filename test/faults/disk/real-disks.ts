@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf } from '../../../src/domain/errors.ts';
 import { SKEIN, startDaemon } from '../../support/daemon.ts';
 import { start, type Running } from '../../support/process.ts';
@@ -13,6 +12,7 @@ import { brokenLines, verify } from '../load/verify.ts';
 import { assertCommand, NotHere, reasonOf } from '../not-here.ts';
 import type { Stage } from '../scenario.ts';
 import { assertTraceable } from '../system-calls.ts';
+import { polling } from '../polling.ts';
 
 /** What a system can do to the disk of a daemon, for SQLite and native code as well. */
 interface RealFault {
@@ -114,9 +114,6 @@ export interface RealOutcome {
   readonly defects: readonly string[];
 }
 
-/** Longer than any thread waits before it tries again here. */
-const PATIENCE_MS = 20_000;
-
 /** Lets a client work while the system refuses, and after that, and looks what is there. @throws NotHere */
 export async function withRealFault(fault: RealFault, stage: Stage): Promise<RealOutcome> {
   const home = tempFolder('skein-real-', stage.whenDone);
@@ -176,11 +173,10 @@ export async function withRealFault(fault: RealFault, stage: Stage): Promise<Rea
 
 /** All that a thread has is written when it can be unloaded, which archiving does. */
 async function unloaded(client: RpcClient, threadId: string): Promise<void> {
-  for (const deadline = Date.now() + PATIENCE_MS; ; await delay(50)) {
+  await polling(async () => {
     const { error } = await client.answer('thread/archive', { threadId });
-    if (error === undefined) break;
-    if (Date.now() > deadline) throw new Error(`${threadId} cannot be put away: ${JSON.stringify(error)}`);
-  }
+    return error === undefined ? undefined : `${threadId} cannot be put away: ${JSON.stringify(error)}`;
+  });
   await client.call('thread/unarchive', { threadId });
 }
 

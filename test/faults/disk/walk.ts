@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { DebugThread } from '../../../src/protocol/debug.ts';
 import { RpcClient, RpcRefusal, type Json } from '../../support/rpc-client.ts';
 import { tempFolder } from '../../support/temp-home.ts';
@@ -7,6 +6,7 @@ import { isLostConnection, Owner } from '../load/owner.ts';
 import { brokenLines, verify } from '../load/verify.ts';
 import type { Stage } from '../scenario.ts';
 import type { SwitchedDaemon, SwitchedDaemons } from '../switched-daemon.ts';
+import { polling } from '../polling.ts';
 import { DebugView } from './debug-view.ts';
 import type { DiskWeather } from './faults.ts';
 import type { Operation } from './operations.ts';
@@ -16,10 +16,6 @@ const MOST_STEPS = 100;
 
 /** What clients hear that steer a moment late. */
 const USUAL_REFUSALS = /no active turn to steer|expected active turn id/;
-
-/** Longer than a thread waits before it tries again, after as many failures as come in one step. */
-const PATIENCE_MS = 20_000;
-const POLL_MS = 10;
 
 /** What came of something that was asked: refused with these, or not at all. */
 type Refusals = readonly { readonly method: string; readonly body: Json }[];
@@ -206,13 +202,11 @@ export class FailingHome {
 
   /** Waits until every thread has written what it has. */
   async #healed(): Promise<void> {
-    for (const deadline = Date.now() + PATIENCE_MS; ; await delay(POLL_MS)) {
+    await polling(async () => {
       const { threads } = await this.#view.snapshot();
       const ill = threads.filter((thread) => thread.failure !== null || isRecovering(thread));
-      if (ill.length === 0) return;
-      if (Date.now() < deadline) continue;
-      throw new Error(`threads do not heal: ${JSON.stringify(ill)}`);
-    }
+      return ill.length === 0 ? undefined : `threads do not heal: ${JSON.stringify(ill)}`;
+    });
   }
 
   async #assertDone(

@@ -10,6 +10,7 @@ import { RpcClient, type Json } from '../../support/rpc-client.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 import type { Stage } from '../scenario.ts';
 import { killing, type Point } from '../system-calls.ts';
+import { PATIENCE_MS, polling } from '../polling.ts';
 import { answersOf } from './index-answers.ts';
 import { auditIndex, indexStatus } from './index-audit.ts';
 import { Ledger } from './ledger.ts';
@@ -36,10 +37,6 @@ export interface IndexOperation {
   readonly name: string;
   readonly open: (stage: Stage) => Promise<Patient>;
 }
-
-/** Longer than an index of these homes takes to be read. */
-const PATIENCE_MS = 20_000;
-const POLL_MS = 5;
 
 /** Two of these are kept: with another one the oldest goes. */
 const SET_ASIDE_BEFORE = ['2026-01-01T00-00-00.000Z', '2026-01-02T00-00-00.000Z'] as const;
@@ -208,11 +205,12 @@ function filesOf(index: string): readonly string[] {
 
 /** Waits until all files are read. @throws CliError if the daemon ends before */
 async function whenRead({ info }: Pick<RunningDaemon, 'info'>): Promise<void> {
-  for (const deadline = Date.now() + PATIENCE_MS; ; await delay(POLL_MS)) {
+  await polling(async () => {
     const status = await indexStatus(info);
-    if (status.state === 'ready' && status.pending === 0) return;
-    if (Date.now() > deadline) throw new Error(`the index is not read: ${JSON.stringify(status)}`);
-  }
+    return status.state === 'ready' && status.pending === 0
+      ? undefined
+      : `the index is not read: ${JSON.stringify(status)}`;
+  });
 }
 
 async function rightIndex(

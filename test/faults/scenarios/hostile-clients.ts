@@ -9,6 +9,7 @@ import { Ledger } from '../load/ledger.ts';
 import { Owner } from '../load/owner.ts';
 import { verify } from '../load/verify.ts';
 import { median } from '../median.ts';
+import { polling } from '../polling.ts';
 import type { Scenario, Stage } from '../scenario.ts';
 
 /** Besides connections that break off: so many of what takes longer. */
@@ -171,9 +172,10 @@ function sums(all: readonly Readonly<Record<string, number>>[]): Readonly<Record
 
 /** What the daemon takes when nobody is connected but one, and no thread is loaded. */
 async function weighAtRest(daemon: WeighedDaemon, keeper: RpcClient): Promise<Weight> {
-  while ((await keeper.call('thread/loaded/list', {})).data.length > 0) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await polling(async () => {
+    const { data } = await keeper.call('thread/loaded/list', {});
+    return data.length === 0 ? undefined : `${data.length} threads stay loaded`;
+  });
   let weight = await daemon.weigh();
   // Connections that were cut off are noticed a moment later.
   for (let again = 0; again < 20; again += 1) {
