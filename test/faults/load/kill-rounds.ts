@@ -1,7 +1,7 @@
 import { PROVIDER } from '../../support/codex.ts';
 import { startDaemon, type RunningDaemon } from '../../support/daemon.ts';
 import { start } from '../../support/process.ts';
-import { RpcClient, takeMisfits } from '../../support/rpc-client.ts';
+import { RpcClient, RpcRefusal, takeMisfits } from '../../support/rpc-client.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 import type { Random } from '../random.ts';
 import type { Stage } from '../scenario.ts';
@@ -109,7 +109,15 @@ export class KilledHomes {
       });
     }
     if (known.length > 0) void watcher.answer('thread/resume', { threadId: random.pick(known) }).catch(() => {});
-    await Promise.all(owners.map((owner) => owner.work()));
+    const work = owners.map((owner) =>
+      owner.work().catch((error: unknown) => {
+        // A daemon that refuses what it must not has shown what it is; its life ends with that.
+        if (!(error instanceof RpcRefusal)) throw error;
+        this.#defects.push(`round ${ledger.round}: an owner cannot go on: ${error.message}`);
+        daemon.child.kill('SIGKILL');
+      }),
+    );
+    await Promise.all(work);
     await daemon.exited;
   }
 
