@@ -74,8 +74,8 @@ const TOLD_MORE: readonly ToldMore[] = [
     fits: ([method, params], before) =>
       method === 'thread/status/changed' &&
       params.status.type === 'notLoaded' &&
-      before.at(-1)?.[0] === method &&
-      before.at(-1)?.[1].status.type === 'notLoaded',
+      before.findLast(([name, told]) => name === method && told.threadId === params.threadId)?.[1].status.type ===
+        'notLoaded',
   },
   {
     reason:

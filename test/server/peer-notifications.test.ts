@@ -6,6 +6,7 @@ import { startScriptedModel } from '../support/responses-api.ts';
 import type { Json } from '../support/rpc-client.ts';
 import { startServer } from '../support/server.ts';
 import { tempFolder } from '../support/temp-home.ts';
+import { unloadedOnce } from '../support/unloaded-once.ts';
 
 /** The same session played to the real Codex and to Skein. */
 
@@ -47,12 +48,11 @@ async function playedToSkein(): Promise<Played> {
   return playSession((options) => server.connect(options), gate);
 }
 
-/** Said again at once: deltas; and Codex, now and then, that a thread is not loaded. */
-const REPEATABLE = new Set(['item/agentMessage/delta', 'thread/status/changed notLoaded']);
+const isDelta = (name: string): boolean => name === 'item/agentMessage/delta';
 
-/** Such in a row are one. */
+/** However many pieces an answer comes in. */
 const withoutRepeats = (told: readonly string[]): readonly string[] =>
-  told.filter((name, index, names) => !REPEATABLE.has(name) || names[index - 1] !== name);
+  unloadedOnce(told.filter((name, index) => !isDelta(name) || told[index - 1] !== name));
 
 const ofSteps = (
   { steps }: Played,

@@ -7,6 +7,7 @@ import { openLocalStore } from '../support/local-store.ts';
 import { startScriptedModel } from '../support/responses-api.ts';
 import { startServer, type RunningServer } from '../support/server.ts';
 import { tempFolder } from '../support/temp-home.ts';
+import { unloadedOnce } from '../support/unloaded-once.ts';
 
 /** The same questions by the real Codex and by Skein. */
 
@@ -47,7 +48,7 @@ async function playedToSkein(): Promise<AskingSteps> {
  * as it now and then does, is one. What comes of a command that may run is the affair of the shell.
  */
 function comparable(told: readonly string[]): readonly string[] {
-  const names = told.filter((name) => !ASIDE.has(name));
+  const names = unloadedOnce(told.filter((name) => !ASIDE.has(name)));
   const isActive = (name: string): boolean => name.startsWith('status active');
   const statuses = names.filter((name) => name.startsWith('status'));
   return [
