@@ -7,6 +7,7 @@ import { appServerCommand } from './commands/app-server-command.ts';
 import { connectCommand } from './commands/connect-command.ts';
 import { daemonCommands } from './commands/daemon-commands.ts';
 import { debugCommands } from './commands/debug-commands.ts';
+import { doctorCommand } from './commands/doctor-command.ts';
 import { logsCommand } from './commands/logs-command.ts';
 import { runCommand, type RunDaemon } from './commands/run-command.ts';
 import { sendCommand } from './commands/send-command.ts';
@@ -54,6 +55,7 @@ const commandsWith = ({ runDaemon }: CliParts): readonly Command[] => [
   ...daemonCommands,
   connectCommand,
   appServerCommand,
+  doctorCommand,
   logsCommand,
   ...threadCommands,
   sendCommand,

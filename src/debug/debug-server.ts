@@ -130,11 +130,13 @@ class Session {
         return takeSnapshot(this.#inspected, this.#delay);
       case 'thread':
         return this.#thread(params);
+      case 'audit':
+        return this.#inspected.manager.store.audit();
       case 'tail':
         this.#tail(params);
         return {};
       default:
-        throw invalidRequest(`there is no method ${method}: use snapshot, thread or tail`);
+        throw invalidRequest(`there is no method ${method}: use snapshot, thread, audit or tail`);
     }
   }
 

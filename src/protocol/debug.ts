@@ -1,5 +1,6 @@
 import type { DaemonInfo } from '../domain/daemon-files.ts';
 import type { JsonObject } from '../domain/json.ts';
+import type { StoreAudit } from '../domain/store-audit.ts';
 
 /**
  * The wire of the debug socket: one JSON-RPC 2.0 message per line, in both directions. Methods only look. Answers come
@@ -10,6 +11,8 @@ export interface DebugMethods {
   readonly snapshot: { readonly params: Record<string, never>; readonly result: DebugSnapshot };
   /** One loaded thread with its last transitions, oldest first. */
   readonly thread: { readonly params: { readonly threadId: string }; readonly result: DebugThreadDetail };
+  /** Holds what lists show against what the store holds. Costs a look at every history, and keeps nobody waiting. */
+  readonly audit: { readonly params: Record<string, never>; readonly result: StoreAudit };
   /** From now on, transitions as they happen: of one thread, or of all. Ends with the connection. */
   readonly tail: { readonly params: { readonly threadId?: string }; readonly result: Record<string, never> };
 }

@@ -4,6 +4,7 @@ import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { Page, SortDirection } from '../domain/page.ts';
 import type { RolloutItem, RolloutLine } from '../domain/rollout-line.ts';
 import type { HistoryMode } from '../domain/session-meta.ts';
+import type { StoreAudit } from '../domain/store-audit.ts';
 import type { StoredThread } from '../domain/stored-thread.ts';
 import type { ThreadFacts } from '../domain/thread-facts.ts';
 import type { ThreadQuery } from '../domain/thread-query.ts';
@@ -232,6 +233,12 @@ export interface ThreadStore {
 
   /** What an operator sees of the store: writers, queues, index. JSON, no secrets. */
   inspect(): Promise<Readonly<Record<string, JsonValue>>>;
+
+  /**
+   * Holds the list of threads against what is held; changes neither. Costs a look at every history, without keeping others
+   * waiting.
+   */
+  audit(): Promise<StoreAudit>;
 
   /** Releases everything. Writers that are still live are shut down, or discarded if that fails. */
   close(): Promise<void>;

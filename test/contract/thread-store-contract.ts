@@ -1141,6 +1141,29 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       });
     });
 
+    it('STORE-15 an audit finds nothing wrong with what was done to it', async () => {
+      const [first, second, third] = [
+        await stored('legacy', ['a']),
+        await stored('paginated', ['b', 'c']),
+        await stored('legacy', ['d']),
+      ];
+      await store.updateThreadMetadata(first.threadId, { name: 'named' });
+      await store.archiveThreads([first.threadId]);
+      await store.deleteThreads([third.threadId]);
+      await store.resumeThread({ threadId: second.threadId });
+      const { findings, ...counts } = await store.audit();
+      expect(findings).toEqual([]);
+      expect(counts).toEqual({
+        histories: 2,
+        threads: 2,
+        pending: 0,
+        missing: 0,
+        stale: 0,
+        duplicate: 0,
+        unreadable: 0,
+      });
+    });
+
     it('STORE-13 says what it is, as JSON', async () => {
       await create(someThreadId());
       const inspection = await store.inspect();

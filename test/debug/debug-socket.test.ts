@@ -91,7 +91,7 @@ it('DBG-5 changes nothing, and says which methods there are', async () => {
   for (const method of ['thread/start', 'shutdown', 'constructor']) {
     expect((await debug.call(method, {})).error).toMatchObject({
       code: -32600,
-      message: `there is no method ${method}: use snapshot, thread or tail`,
+      message: `there is no method ${method}: use snapshot, thread, audit or tail`,
     });
   }
   expect((await debug.call('thread', {})).error.message).toBe('thread needs a threadId');
@@ -237,4 +237,15 @@ it('DBG-11 of each connection it shows what is on its way, since when, what is u
   client.socket.resume();
   await client.frame('the last answer', ({ id }) => id === `long ${count - 1}`);
   await eventually(async () => expect(await connection()).toMatchObject(atRest));
+});
+
+it('DBG-12 audit tells what the store finds when it holds its lists against its files', async () => {
+  const daemon = await startDaemon(tempFolder());
+  const client = await daemon.connect();
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'hello');
+  const debug = await connectDebug(socketOf(daemon.info));
+  const { findings, ...counts } = (await debug.call('audit')).result;
+  expect(findings).toEqual([]);
+  expect(counts).toEqual({ histories: 1, threads: 1, pending: 0, missing: 0, stale: 0, duplicate: 0, unreadable: 0 });
 });

@@ -55,6 +55,7 @@ const CHECKS: readonly Step[] = [
     const order = { sortKey: 'createdAt', direction: 'desc', limit: 2, isArchived } as const;
     return { do: 'list', query: { order, filter: {}, threads: {}, term: '' } };
   }),
+  { do: 'audit' },
 ];
 
 /** Does the steps to a store, and says what differed first from what the model says: nothing, for a good store. */
@@ -231,6 +232,8 @@ class Play {
         return this.#listing(step.query, step.do === 'search');
       case 'compress':
         return subject.compress && { inModel: () => {}, inStore: async () => subject.compress?.() };
+      case 'audit':
+        return { inModel: () => [], inStore: async () => (await store.audit()).findings };
       case 'loseIndex':
       case 'reopen': {
         const { reopen } = subject;

@@ -47,7 +47,7 @@ export type Step =
       readonly limit: number;
       readonly direction: 'asc' | 'desc';
     }
-  | { readonly do: 'compress' | 'loseIndex' | 'reopen' };
+  | { readonly do: 'audit' | 'compress' | 'loseIndex' | 'reopen' };
 
 export type Made = Omit<Beginning, 'parent'> & { readonly parent: number | null };
 
@@ -182,7 +182,10 @@ const known = fc.array(made, { maxLength: 3 }).map((all) =>
 export const stepsIn = (weather: 'fair' | 'bad'): fc.Arbitrary<readonly Step[]> => {
   const any = fc.oneof(
     { weight: weather === 'fair' ? 40 : 5, arbitrary: threadStep },
-    { weight: weather === 'fair' ? 1 : 2, arbitrary: fc.record({ do: does('compress', 'loseIndex', 'reopen') }) },
+    {
+      weight: weather === 'fair' ? 1 : 2,
+      arbitrary: fc.record({ do: does('audit', 'compress', 'loseIndex', 'reopen') }),
+    },
   );
   return fc.tuple(known, fc.array(any, { maxLength: 25, size: 'max' })).map((parts) => parts.flat());
 };

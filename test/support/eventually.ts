@@ -4,5 +4,5 @@ import { vi } from 'vitest';
 const PATIENCE_MS = 20_000;
 
 /** Waits until what is expected has come about, where nothing tells when it has. */
-export const eventually = (expectation: () => unknown): Promise<unknown> =>
+export const eventually = <T>(expectation: () => T | Promise<T>): Promise<T> =>
   vi.waitFor(expectation, { timeout: PATIENCE_MS });

@@ -1,12 +1,11 @@
 import { numberMember } from '../../domain/json.ts';
 import type { DebugSnapshot, DebugThread, DebugTransition } from '../../protocol/debug.ts';
 import type { Command } from '../command.ts';
-import { withDaemon } from '../daemon-client.ts';
-import { DebugClient } from '../debug-client.ts';
-import { CliError, EXIT } from '../exit-code.ts';
+import { EXIT } from '../exit-code.ts';
 import { untilInterrupted } from '../interrupt.ts';
 import { ago, oneLine, say, table, writeJson, writeOut } from '../output.ts';
 import { resolveThread } from '../thread-reference.ts';
+import { withDebug } from '../with-debug.ts';
 
 const snapshot: Command = {
   name: 'debug snapshot',
@@ -64,17 +63,6 @@ const tail: Command = {
 
 /** What looks into the daemon. */
 export const debugCommands: readonly Command[] = [snapshot, thread, tail];
-
-async function withDebug<T>(home: string | undefined, work: (debug: DebugClient) => Promise<T>): Promise<T> {
-  const { debugSocket } = await withDaemon(home, ({ info }) => Promise.resolve(info));
-  if (debugSocket === null) throw new CliError(EXIT.failure, 'the daemon runs without a debug socket (debugSocket)');
-  const debug = await DebugClient.connect(debugSocket);
-  try {
-    return await work(debug);
-  } finally {
-    debug.close();
-  }
-}
 
 function describeSnapshot({ daemon, connections, threads, queues, stores }: DebugSnapshot): string {
   const { p99, max } = daemon.eventLoopDelayMs;

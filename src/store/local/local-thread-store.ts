@@ -5,6 +5,7 @@ import { assertValidPatch, isEmptyPatch, type ThreadMetadataPatch } from '../../
 import type { Page } from '../../domain/page.ts';
 import { localTimeOf } from '../../domain/rollout-file-name.ts';
 import type { RolloutLine } from '../../domain/rollout-line.ts';
+import type { StoreAudit } from '../../domain/store-audit.ts';
 import type { StoredThread } from '../../domain/stored-thread.ts';
 import type { ThreadQuery } from '../../domain/thread-query.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
@@ -310,6 +311,10 @@ export class LocalThreadStore implements ThreadStore {
       })),
       index: { ...index },
     };
+  }
+
+  async audit(): Promise<StoreAudit> {
+    return this.#index.current.audit();
   }
 
   async close(): Promise<void> {

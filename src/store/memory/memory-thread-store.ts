@@ -6,6 +6,7 @@ import { historyPage, parseHistoryCursor } from '../../domain/history-cursor.ts'
 import type { Page } from '../../domain/page.ts';
 import type { RolloutLine } from '../../domain/rollout-line.ts';
 import { renderGit, type GitInfo, type HistoryMode, type MemoryMode } from '../../domain/session-meta.ts';
+import { auditOf, type StoreAudit } from '../../domain/store-audit.ts';
 import { storedThread, type StoredThread } from '../../domain/stored-thread.ts';
 import { NO_FACTS, withLine } from '../../domain/thread-facts.ts';
 import { threadPage } from '../../domain/thread-cursor.ts';
@@ -275,6 +276,12 @@ export class MemoryThreadStore implements ThreadStore {
 
   async inspect(): Promise<Readonly<Record<string, JsonValue>>> {
     return { kind: 'memory', threads: this.#threads.size, writers: [...this.#writers.keys()] };
+  }
+
+  async audit(): Promise<StoreAudit> {
+    const threads = this.#threads.size;
+    // Lists are made of what is held.
+    return auditOf({ histories: threads, threads, pending: 0 }, []);
   }
 
   async close(): Promise<void> {

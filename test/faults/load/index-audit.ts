@@ -20,6 +20,19 @@ export async function indexStatus({ debugSocket }: Pick<DaemonInfo, 'debugSocket
   }
 }
 
+/** What a daemon itself finds when it holds its lists against the files: what `skein doctor` calls problems. */
+export async function ownAudit({ debugSocket }: Pick<DaemonInfo, 'debugSocket'>): Promise<readonly string[]> {
+  const debug = await DebugClient.connect(debugSocket ?? '');
+  try {
+    const { findings } = await debug.call('audit', {});
+    return findings
+      .filter(({ kind }) => kind !== 'unreadable')
+      .map(({ kind, place, detail }) => `${kind}: ${place}: ${detail}`);
+  } finally {
+    debug.close();
+  }
+}
+
 interface Row {
   path: string;
   readonly archived: number;

@@ -12,7 +12,7 @@ import type { Stage } from '../scenario.ts';
 import { killing, type Point } from '../system-calls.ts';
 import { PATIENCE_MS, polling } from '../polling.ts';
 import { answersOf } from './index-answers.ts';
-import { auditIndex, indexStatus } from './index-audit.ts';
+import { auditIndex, indexStatus, ownAudit } from './index-audit.ts';
 import { Ledger } from './ledger.ts';
 import { Owner, type Habit } from './owner.ts';
 import { verify } from './verify.ts';
@@ -225,6 +225,7 @@ async function rightIndex(
     ...(problem === null ? [] : [`the index says ${problem}`]),
     ...(isKept && setAside !== null ? [`the index was set aside: ${setAside}`] : []),
     ...(isInMemory ? ['the index lives in memory'] : auditIndex(home, whenDone)),
+    ...(await ownAudit(daemon.info)),
   ];
 }
 

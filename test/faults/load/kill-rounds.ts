@@ -6,6 +6,7 @@ import { tempFolder } from '../../support/temp-home.ts';
 import type { Random } from '../random.ts';
 import type { Stage } from '../scenario.ts';
 import { codexReads } from './codex-reads.ts';
+import { ownAudit } from './index-audit.ts';
 import { Ledger } from './ledger.ts';
 import { Owner } from './owner.ts';
 import { tearTails } from './torn-tails.ts';
@@ -125,7 +126,7 @@ export class KilledHomes {
     const client = await connect(daemon);
     const { defects, ...counts } = await verify(client, ledger);
     for (const [what, times] of Object.entries(counts)) this.#add(what, times);
-    this.#defects.push(...defects, ...takeMisfits());
+    this.#defects.push(...defects, ...(await ownAudit(daemon.info)), ...takeMisfits());
     await client.close();
   }
 

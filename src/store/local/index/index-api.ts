@@ -1,6 +1,7 @@
 import type { ThreadId } from '../../../domain/ids.ts';
 import type { Page } from '../../../domain/page.ts';
 import type { HistoryMode } from '../../../domain/session-meta.ts';
+import type { StoreAudit } from '../../../domain/store-audit.ts';
 import type { StoredThread } from '../../../domain/stored-thread.ts';
 import type { ThreadQuery } from '../../../domain/thread-query.ts';
 import type { ThreadItemEntry, Turn } from '../../../domain/turn.ts';
@@ -98,5 +99,7 @@ export interface IndexApi {
   /** Resolves when all files that are there now have been read. */
   whenReady(): Promise<void>;
   status(): Promise<IndexStatus>;
+  /** Holds what is known against the files; changes neither. Costs a look at every file. */
+  audit(): Promise<StoreAudit>;
   close(): Promise<void>;
 }

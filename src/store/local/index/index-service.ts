@@ -8,6 +8,7 @@ import {
   type HistoryScope,
 } from '../../../domain/history-cursor.ts';
 import { EMPTY_PAGE, type Page, type SortDirection } from '../../../domain/page.ts';
+import type { StoreAudit } from '../../../domain/store-audit.ts';
 import type { StoredThread } from '../../../domain/stored-thread.ts';
 import { threadPage } from '../../../domain/thread-cursor.ts';
 import { foldedText, sortKeyOf, type ThreadQuery } from '../../../domain/thread-query.ts';
@@ -15,6 +16,7 @@ import type { ThreadItemEntry, Turn } from '../../../domain/turn.ts';
 import type { ForkBoundary, ListItems, ListTurns, SearchHit, SearchThreads } from '../../thread-store.ts';
 import { LOOKS, plainPath } from '../compressed-rollout.ts';
 import type { FileStretch } from '../rollout-file.ts';
+import { auditIndex } from './audit.ts';
 import type { HistoryWindow } from './history-pages.ts';
 import { stateOfRollout } from './home-scan.ts';
 import type { HistoryPrefix, IndexApi, IndexStatus, LocatedThread } from './index-api.ts';
@@ -233,6 +235,10 @@ export class IndexService implements IndexApi {
 
   async status(): Promise<IndexStatus> {
     return this.#life.status;
+  }
+
+  audit(): Promise<StoreAudit> {
+    return this.#life.run(() => auditIndex(this.#life));
   }
 
   close(): Promise<void> {

@@ -23,6 +23,7 @@ const METHODS: readonly (keyof IndexApi)[] = [
   'forget',
   'whenReady',
   'status',
+  'audit',
   'close',
 ];
 

@@ -253,17 +253,20 @@ export class RolloutSync {
     } else {
       this.#remember(folder);
     }
-    if (depth === 0) this.#lookInto(path);
+    if (depth === 0) this.#lookInto(path, known?.inode === now?.inode);
     else for (const child of foldersIn(folder)) if (!this.#folders.has(child.path)) this.#visit(child);
   }
 
-  /** Finds what came and what went, by name. */
-  #lookInto(folder: string): void {
-    const come = new Set(rolloutNamesIn(folder));
-    for (const path of this.#rollouts.inFolder(this.#home.toStored(folder))) {
-      if (!come.delete(basename(path))) this.#lookAgain(this.#home.fromStored(path));
+  /**
+   * Finds what came and what went, by name. What else became of files is told by a watcher; so of a folder that was not
+   * watched until now all are looked at.
+   */
+  #lookInto(folder: string, wasWatched: boolean): void {
+    const there = new Set(rolloutNamesIn(folder));
+    const known = new Set(this.#rollouts.inFolder(this.#home.toStored(folder)).map((path) => basename(path)));
+    for (const name of new Set([...known, ...there])) {
+      if (!wasWatched || known.has(name) !== there.has(name)) this.#lookAgain(join(folder, name));
     }
-    for (const name of come) this.#lookAgain(join(folder, name));
   }
 
   #notice(path: string, known: ReturnType<RolloutTable['snapshot']>): void {

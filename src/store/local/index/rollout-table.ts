@@ -62,6 +62,7 @@ export class RolloutTable {
   readonly #delete: Statement;
   readonly #deleteTurns: Statement;
   readonly #deleteItems: Statement;
+  readonly #present: Statement;
   readonly #all: Statement;
   readonly #counts: Statement;
   readonly #referrers: Statement;
@@ -113,6 +114,7 @@ export class RolloutTable {
     this.#delete = prepare('DELETE FROM rollouts WHERE id = ?');
     this.#deleteTurns = prepare('DELETE FROM turns WHERE rollout = ?');
     this.#deleteItems = prepare('DELETE FROM items WHERE rollout = ?');
+    this.#present = prepare('SELECT id FROM rollouts WHERE state <> 3').pluck();
     this.#all = prepare('SELECT id, path, archived, state, inode, file_size, mtime_ms, compressed_size FROM rollouts');
     this.#counts = prepare('SELECT state, count(*) AS count, sum(defects) AS defects FROM rollouts GROUP BY state');
     this.#nextUnread = prepare(
@@ -232,6 +234,11 @@ export class RolloutTable {
   /** Stored paths of files below a folder (as stored) that were there when last looked at. */
   inFolder(folder: string): readonly string[] {
     return this.#inFolder.all({ folder }) as string[];
+  }
+
+  /** Row ids of all files that were there when last looked at. */
+  present(): readonly number[] {
+    return this.#present.all() as number[];
   }
 
   /** Rollouts that continue the given one. */

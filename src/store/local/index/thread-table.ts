@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Statement } from 'better-sqlite3';
 import type { ThreadId } from '../../../domain/ids.ts';
 import type { SessionMeta } from '../../../domain/session-meta.ts';
@@ -69,6 +70,9 @@ export class ThreadTable {
   readonly #nameRow: Statement;
   readonly #children: Statement;
   readonly #rolloutOf: Statement;
+  readonly #row: Statement;
+  readonly #count: Statement;
+  readonly #withoutFile: Statement;
   readonly #countInFolders: Statement;
   /** Statements of lists by their text: there are few shapes, and preparing costs more than running. */
   readonly #lists = new Map<string, Statement>();
@@ -91,6 +95,13 @@ export class ThreadTable {
         SELECT 1 FROM threads INDEXED BY threads_cwd
         WHERE archived = :archived AND shown = 1 AND cwd IN (SELECT value FROM json_each(:cwds)) LIMIT :limit)`).pluck();
     this.#rolloutOf = prepare('SELECT rollout FROM threads WHERE thread_id = ?').pluck();
+    this.#row = prepare(`
+      SELECT thread_id AS threadId, rollout, archived, shown, created_ms AS createdMs, updated_ms AS updatedMs,
+             recency_ms AS recencyMs, provider, sources, cwd, parent_id AS parentId, title
+      FROM threads WHERE thread_id = ?`);
+    this.#count = prepare('SELECT count(*) FROM threads').pluck();
+    this.#withoutFile = prepare(`
+      SELECT thread_id FROM threads WHERE rollout NOT IN (SELECT id FROM rollouts WHERE state <> 3)`).pluck();
   }
 
   /**
@@ -98,14 +109,35 @@ export class ThreadTable {
    * while the current one is unread: what an older one says of the thread may be long past.
    */
   refresh(threadId: ThreadId): void {
+    const row = this.#derived(threadId);
+    if (row === undefined) this.#delete.run(threadId);
+    else this.#upsert.run(row);
+  }
+
+  /** Holds a thread's row against what it would be if it were derived now. */
+  compare(threadId: ThreadId): 'same' | 'different' | 'notListed' | 'onlyListed' {
+    const derived = this.#derived(threadId);
+    const row = this.#row.get(threadId);
+    if (derived === undefined) return row === undefined ? 'same' : 'onlyListed';
+    if (row === undefined) return 'notListed';
+    return isDeepStrictEqual(row, derived) ? 'same' : 'different';
+  }
+
+  count(): number {
+    return this.#count.get() as number;
+  }
+
+  /** Threads whose row leads to no file that is there. */
+  withoutFile(): readonly ThreadId[] {
+    return this.#withoutFile.all() as ThreadId[];
+  }
+
+  #derived(threadId: ThreadId): Record<string, string | number | null> | undefined {
     const current = this.#rollouts.ofThread(threadId).find((row) => row.state !== 'unreadable');
     const indexed = current?.state === 'indexed' ? this.#indexed(current) : undefined;
-    if (indexed === undefined) {
-      this.#delete.run(threadId);
-      return;
-    }
+    if (indexed === undefined) return undefined;
     const { thread, rollout, facts } = indexed;
-    this.#upsert.run({
+    return {
       threadId,
       rollout: rollout.id,
       archived: rollout.isArchived ? 1 : 0,
@@ -118,7 +150,7 @@ export class ThreadTable {
       cwd: normalizedFolder(thread.cwd),
       parentId: thread.parentThreadId,
       title: foldedText(thread.name ?? thread.preview),
-    });
+    };
   }
 
   /** The thread with its current rollout, archived or not; undefined if the index has none. */

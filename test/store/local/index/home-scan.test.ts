@@ -283,6 +283,17 @@ describe('finding files', () => {
     expect(await listed(again)).toEqual(['inside']);
   });
 
+  it('SCAN-11 what others do to a file before its folder is watched is in the next answer', async () => {
+    const home = tempFolder();
+    const index = openIndex(home);
+    await index.whenReady();
+    const ours = writeRollout(home, { said: ['ours'] });
+    await index.touch([ours.path]);
+    expect((await index.locate(ours.threadId))?.thread.preview).toBe('ours');
+    writeRollout(home, { said: ['of another'], threadId: ours.threadId });
+    expect(await listed(index)).toEqual(['of another']);
+  });
+
   it('SCAN-10 a line that is no record costs itself only; a file without a header that can be read is nobody’s', async () => {
     const home = tempFolder();
     const { threadId, path } = writeRollout(home, { mode: 'paginated', said: [] });
