@@ -185,7 +185,10 @@ export interface ThreadStore {
 
   searchThreads(params: SearchThreads): Promise<Page<SearchHit>>;
 
-  /** Turns, archived threads included. A turn without an end is `inProgress`. @throws notFound; invalidRequest for a bad cursor */
+  /**
+   * Turns, archived threads included. A turn without an end is `inProgress`, or `interrupted` where a paginated fork has taken it over.
+   * @throws notFound; invalidRequest for a bad cursor
+   */
   listTurns(params: ListTurns): Promise<Page<Turn>>;
 
   /** Items, archived threads included. @throws notFound; invalidRequest for a bad cursor or anchor */

@@ -812,6 +812,24 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         expect(await turnsOf(early.id)).toEqual(['a / re: a']);
       });
 
+      it('FORK-11 a turn that its source had not ended is interrupted in a paginated fork, and stays so', async () => {
+        const { threadId: source } = await stored('paginated', ['a']);
+        await store.resumeThread({ threadId: source });
+        const { turnId, items } = turnItems('paginated', source, 'b', 'ended later');
+        await append(source, items.slice(0, 3));
+        const child = await fork(source, { kind: 'latest' }, 'paginated');
+        const statusIn = async (threadId: ThreadId): Promise<unknown> => {
+          const page = { limit: 9, direction: 'asc', itemsView: 'notLoaded' } as const;
+          return (await store.listTurns({ threadId, ...page })).data.find(({ id }) => id === turnId)?.status;
+        };
+        expect([await statusIn(source), await statusIn(child.id)]).toEqual(['inProgress', 'interrupted']);
+        await append(source, items.slice(3));
+        await append(child.id, items.slice(-1));
+        expect([await statusIn(source), await statusIn(child.id)]).toEqual(['completed', 'interrupted']);
+        const grandchild = await fork(child.id, { kind: 'latest' }, 'paginated');
+        expect(await statusIn(grandchild.id)).toBe('interrupted');
+      });
+
       it('FORK-6 of a lazy source stores it first; of an unknown one is notFound', async () => {
         const source = someThreadId();
         await create(source);

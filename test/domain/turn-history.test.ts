@@ -12,7 +12,7 @@ const lines = (items: readonly RolloutItem[]): readonly RolloutLine[] =>
   items.map((item, ordinal) => ({ timestamp: '', ordinal, item }));
 
 const turns = (mode: HistoryMode, items: readonly RolloutItem[]): readonly Turn[] =>
-  turnsOf(lines(items), mode).map((turn) => turnView(turn, mode, 'full'));
+  turnsOf({ lines: lines(items), historyMode: mode, borders: [] }).map((turn) => turnView(turn, mode, 'full'));
 
 /** Turns as `id status: item item`. */
 const shown = (mode: HistoryMode, items: readonly RolloutItem[]): readonly string[] =>

@@ -41,6 +41,8 @@ export interface Beginning {
 export interface ModelThread extends Beginning {
   readonly forkedFrom: ThreadId | null;
   readonly said: readonly Said[];
+  /** Turns that a source of it had not ended when it was forked: they do not go on here (SPEC FORK-11). */
+  readonly cutOff: readonly string[];
   readonly preview: string;
   readonly recencyAtMs: number;
   readonly name: string | null;
@@ -66,7 +68,10 @@ const firstWords = (said: readonly Said[]): string =>
 
 const gitOf = (sha: string | null): GitInfo | null => (sha === null ? null : { sha, branch: null, originUrl: null });
 
-export function turnsOf(said: readonly Said[]): readonly ModelTurn[] {
+/** A history: what was said, and the turns that ended nowhere but where a fork left its source. */
+type History = Pick<ModelThread, 'said' | 'cutOff'>;
+
+export function turnsOf({ said, cutOff }: History): readonly ModelTurn[] {
   const turns: ModelTurn[] = [];
   for (const [at, each] of said.entries()) {
     if (each.kind === 'start') turns.push({ id: each.turnId, at, items: [], messagesAt: [], status: 'inProgress' });
@@ -76,12 +81,14 @@ export function turnsOf(said: readonly Said[]): readonly ModelTurn[] {
     if (each.kind === 'words') turn?.items.push({ by: each.by, text: each.text });
     if (each.kind === 'end' && turn !== undefined) Object.assign(turn, { status: each.status, endAt: at + 1 });
   }
+  for (const turn of turns) if (cutOff.includes(turn.id)) turn.status = 'interrupted';
   return turns;
 }
 
 /** How much of a history a fork keeps (SPEC FORK-1 to FORK-4). */
-function keptOf(said: readonly Said[], boundary: ForkBoundary): number {
-  const turns = turnsOf(said);
+function keptOf(history: History, boundary: ForkBoundary): number {
+  const { said } = history;
+  const turns = turnsOf(history);
   if (boundary.kind === 'latest') return said.length;
   if (boundary.kind === 'beforeUserMessage') {
     const starts = turns.flatMap((turn) => turn.messagesAt.map((at, nth) => (nth === 0 ? turn.at : at)));
@@ -123,7 +130,7 @@ export class StoreModel {
   persist(id: ThreadId): ModelThread {
     const beginning = this.assertLive(id);
     const { sha, createdAtMs: recencyAtMs } = beginning;
-    const isNew = { forkedFrom: null, said: [], preview: '', name: null, isArchived: false, continues: [] };
+    const isNew = { forkedFrom: null, said: [], cutOff: [], preview: '', name: null, isArchived: false, continues: [] };
     const thread = this.threads.get(id) ?? {
       ...beginning,
       ...isNew,
@@ -193,12 +200,25 @@ export class StoreModel {
 
   fork(id: ThreadId, sourceId: ThreadId, boundary: ForkBoundary, beginning: Beginning): ModelThread {
     const source = this.live.has(sourceId) ? this.persist(sourceId) : this.read(sourceId, true);
-    const said = source.said.slice(0, keptOf(source.said, boundary));
+    const said = source.said.slice(0, keptOf(source, boundary));
+    const last = turnsOf({ said, cutOff: source.cutOff }).at(-1);
+    const isCutOff = source.mode === 'paginated' && last?.status === 'inProgress';
+    const cutOff = isCutOff ? [...source.cutOff, last.id] : source.cutOff;
     const continues = source.mode === 'legacy' ? [] : [sourceId, ...source.continues];
     const { mode, name } = source;
     const { sha, createdAtMs: recencyAtMs } = beginning;
     const own = { recencyAtMs, memoryMode: 'enabled', git: gitOf(sha), isArchived: false } as const;
-    const fork = { ...beginning, ...own, mode, name, said, preview: firstWords(said), forkedFrom: sourceId, continues };
+    const fork = {
+      ...beginning,
+      ...own,
+      mode,
+      name,
+      said,
+      cutOff,
+      preview: firstWords(said),
+      forkedFrom: sourceId,
+      continues,
+    };
     this.threads.set(id, fork);
     this.live.set(id, fork);
     return fork;
@@ -208,7 +228,7 @@ export class StoreModel {
     this.#assertNoneLive([id]);
     const thread = this.read(id, true);
     if (thread.mode === 'legacy') throw new Refusal('invalidRequest');
-    const said = thread.said.slice(0, keptOf(thread.said, { kind: 'beforeTurn', turnId }));
+    const said = thread.said.slice(0, keptOf(thread, { kind: 'beforeTurn', turnId }));
     this.threads.set(id, { ...thread, said });
     return this.read(id, true);
   }

@@ -198,7 +198,7 @@ class Play {
         const { view: itemsView, limit, direction } = step;
         const seen = (turn: ModelTurn): unknown => [turn.id, turn.status, itemsSeen(turn, itemsView)];
         return {
-          inModel: () => directed(turnsOf(model.read(id, true).said), direction).map(seen),
+          inModel: () => directed(turnsOf(model.read(id, true)), direction).map(seen),
           inStore: async () => {
             const turns = await pagesOf(limit, direction, (page) =>
               store.listTurns({ threadId: id, itemsView, ...page }),
@@ -210,9 +210,7 @@ class Play {
       case 'items': {
         const turn = step.nth === null ? {} : { turnId: nameOf(this.#turns(id)[step.nth]) };
         const wanted = (): readonly ModelTurn[] =>
-          turnsOf(model.read(id, true).said).filter(
-            ({ id: turnId }) => turn.turnId === undefined || turnId === turn.turnId,
-          );
+          turnsOf(model.read(id, true)).filter(({ id: turnId }) => turn.turnId === undefined || turnId === turn.turnId);
         return {
           inModel: () =>
             directed(
@@ -249,24 +247,24 @@ class Play {
   }
 
   #turns(id: ThreadId): readonly ModelTurn[] {
-    return turnsOf(this.#model.threads.get(id)?.said ?? []);
+    return turnsOf(this.#model.threads.get(id) ?? { said: [], cutOff: [] });
   }
 
   /** What is said next: as sessions do, nothing without a turn that is open, and no turn within another. */
   #batches(id: ThreadId, batches: readonly (readonly Piece[])[], atMs: number): readonly (readonly Said[])[] {
-    const before = this.#model.threads.get(id)?.said ?? [];
+    const { said: before, cutOff } = this.#model.threads.get(id) ?? { said: [], cutOff: [] };
     const isLegacy = this.#model.live.get(id)?.mode === 'legacy';
     let said = before;
     return batches.map((pieces) => {
       const from = said.length;
-      for (const piece of pieces) said = [...said, ...this.#next(piece, said, isLegacy, atMs)];
+      for (const piece of pieces) said = [...said, ...this.#next(piece, { said, cutOff }, isLegacy, atMs)];
       // Never empty.
       if (said.length === from) said = [...said, { kind: 'forModel', text: 'context' }];
       return said.slice(from);
     });
   }
 
-  #next(piece: Piece, before: readonly Said[], isLegacy: boolean, atMs: number): readonly Said[] {
+  #next(piece: Piece, before: Pick<ModelThread, 'said' | 'cutOff'>, isLegacy: boolean, atMs: number): readonly Said[] {
     const last = turnsOf(before).at(-1);
     const turnId = last?.status === 'inProgress' ? last.id : undefined;
     const text = WORDS[this.#named % WORDS.length] ?? '';
@@ -315,9 +313,7 @@ class Play {
     const matches = ([id, thread]: [ThreadId, ModelThread]): boolean =>
       fits(id, thread, query, query.ancestorId === undefined ? [] : model.descendantsOf(query.ancestorId)) &&
       (!isSearch ||
-        turnsOf(thread.said).some(({ items }) =>
-          items.some(({ text }) => text.toLowerCase().includes(term.toLowerCase())),
-        ));
+        turnsOf(thread).some(({ items }) => items.some(({ text }) => text.toLowerCase().includes(term.toLowerCase()))));
     return {
       inModel: () =>
         [...model.threads]

@@ -30,16 +30,32 @@ export interface HistoryTurn {
   readonly items: HistoryItem[];
 }
 
-/** The turns of a list of records, by the one fold that all stores share. */
-export function turnsOf(lines: readonly RolloutLine[], mode: HistoryMode): readonly HistoryTurn[] {
+/** The records of a thread, and where its forks have left their sources: behind so many of them. */
+export interface History {
+  readonly historyMode: HistoryMode;
+  readonly lines: readonly RolloutLine[];
+  readonly borders: readonly number[];
+}
+
+/** The turns of a history, by the one fold that all stores share. */
+export function turnsOf({ lines, historyMode, borders }: History): readonly HistoryTurn[] {
   const turns: HistoryTurn[] = [];
-  let fold = emptyHistory(mode);
+  let fold = emptyHistory(historyMode);
   for (const [at, line] of lines.entries()) {
+    if (borders.includes(at)) interruptOpen(turns, at, historyMode);
     const step = foldLine(fold, line);
     ({ fold } = step);
     for (const change of step.changes) apply(turns, at, line, change);
   }
+  if (borders.includes(lines.length)) interruptOpen(turns, lines.length, historyMode);
   return turns;
+}
+
+/** A turn that its source had not ended does not go on in a paginated fork (SPEC FORK-11). */
+function interruptOpen(turns: readonly HistoryTurn[], at: number, mode: HistoryMode): void {
+  if (mode === 'legacy') return;
+  for (const turn of turns.filter(({ endAt }) => endAt === null))
+    Object.assign(turn, { status: 'interrupted', endAt: at });
 }
 
 function apply(turns: HistoryTurn[], at: number, line: RolloutLine, change: HistoryChange): void {

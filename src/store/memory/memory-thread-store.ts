@@ -44,6 +44,8 @@ export interface MemoryThreadStoreOptions {
 interface MemoryThread {
   readonly historyMode: HistoryMode;
   lines: RolloutLine[];
+  /** Behind so many of them it was forked, and what it was forked from, and so on; none if it is no fork. */
+  borders: readonly number[];
   /** What a revert did not take back: what the thread was about and how recent, when it had so many lines. */
   kept: { readonly lines: number; readonly preview: string; readonly recencyAtMs: number | null };
   name: string | null;
@@ -56,6 +58,7 @@ interface MemoryWriter {
   readonly historyMode: HistoryMode;
   readonly header: HeaderSource;
   readonly inherited: readonly RolloutLine[];
+  readonly borders: readonly number[];
 }
 
 /**
@@ -77,7 +80,7 @@ export class MemoryThreadStore implements ThreadStore {
 
   async createThread({ threadId, historyMode, cwd, header }: CreateThread): Promise<PlannedThread> {
     if (cwd === '') throw invalidRequest('thread store requires a cwd');
-    this.#register(threadId, { historyMode, header, inherited: [] });
+    this.#register(threadId, { historyMode, header, inherited: [], borders: [] });
     return { path: null };
   }
 
@@ -89,6 +92,7 @@ export class MemoryThreadStore implements ThreadStore {
       historyMode: thread.historyMode,
       header: () => Promise.reject(new Error('a stored thread has its header')),
       inherited: [],
+      borders: [],
     });
     return this.#view(threadId, thread);
   }
@@ -98,13 +102,15 @@ export class MemoryThreadStore implements ThreadStore {
     if (this.#writers.has(sourceId)) await this.persistThread(sourceId);
     const source = this.#stored(sourceId, true);
     const { historyMode, lines, name } = source;
-    const inherited = lines.slice(1, cutOf(outlineOfLines(lines, historyMode), boundary));
+    const border = Math.max(1, cutOf(outlineOfLines(lines, historyMode), boundary));
+    const inherited = lines.slice(1, border);
+    const borders = [...source.borders.filter((earlier) => earlier < border), border];
     const forked = async (): Promise<JsonObject> => ({
       ...(await header()),
       history_mode: historyMode,
       forked_from_id: sourceId,
     });
-    this.#register(threadId, { historyMode, header: forked, inherited });
+    this.#register(threadId, { historyMode, header: forked, inherited, borders });
     try {
       await this.persistThread(threadId);
     } catch (error) {
@@ -177,17 +183,19 @@ export class MemoryThreadStore implements ThreadStore {
   }
 
   async listTurns({ threadId, cursor, limit, direction, itemsView }: ListTurns): Promise<Page<Turn>> {
-    const { historyMode, lines } = this.#stored(threadId, true);
+    const thread = this.#stored(threadId, true);
+    const { historyMode } = thread;
     const from = cursor === undefined ? null : parseHistoryCursor(cursor, threadId, 'turns');
-    const found = inDirection(turnsOf(lines, historyMode), direction, from);
+    const found = inDirection(turnsOf(thread), direction, from);
     const shown = found.slice(0, limit).map((turn) => ({ at: turn.at, value: turnView(turn, historyMode, itemsView) }));
     return historyPage(shown, found.length > limit, threadId, 'turns');
   }
 
   async listItems(params: ListItems): Promise<Page<ThreadItemEntry>> {
     const { threadId, turnId, cursor, anchorItemId, limit, direction } = params;
-    const { historyMode, lines } = this.#stored(threadId, true);
-    const turns = turnsOf(lines, historyMode).filter((turn) => turnId === undefined || turn.turnId === turnId);
+    const thread = this.#stored(threadId, true);
+    const { historyMode } = thread;
+    const turns = turnsOf(thread).filter((turn) => turnId === undefined || turn.turnId === turnId);
     const items = turns.flatMap((turn) => turn.items.map((item) => ({ ...item, turnId: turn.turnId })));
     const scope = 'itemsByCreatedAtOrdinal';
     let from = cursor === undefined ? null : parseHistoryCursor(cursor, threadId, scope);
@@ -263,6 +271,7 @@ export class MemoryThreadStore implements ThreadStore {
     const boundary: ForkBoundary = { kind: 'beforeTurn', turnId: beforeTurnId };
     const { memoryMode, git, preview, recencyAtMs } = this.#view(threadId, stored);
     stored.lines = stored.lines.slice(0, cutOf(outlineOfLines(stored.lines, 'paginated'), boundary));
+    stored.borders = stored.borders.filter((border) => border <= stored.lines.length);
     stored.kept = { lines: stored.lines.length, preview, recencyAtMs };
     this.#appendHeader(stored, memoryMode, git);
     this.#append(stored, records);
@@ -335,6 +344,7 @@ export class MemoryThreadStore implements ThreadStore {
     const thread: MemoryThread = {
       historyMode,
       lines: [],
+      borders: writer.borders,
       kept: { lines: 0, preview: '', recencyAtMs: null },
       name: null,
       updatedAtMs: now,
@@ -397,8 +407,9 @@ export class MemoryThreadStore implements ThreadStore {
   }
 
   #said(threadId: ThreadId): readonly string[] {
-    const { lines, historyMode } = this.#stored(threadId, true);
-    return turnsOf(lines, historyMode)
+    const thread = this.#stored(threadId, true);
+    const { historyMode } = thread;
+    return turnsOf(thread)
       .flatMap((turn) => turn.items)
       .filter((item) => item.role !== 'other')
       .map((item) => JSON.stringify(itemViewOf(item, historyMode)));
