@@ -1,14 +1,13 @@
 import { conflict, invalidRequest } from '../../domain/errors.ts';
-import { newThreadId, successorOf, type ThreadId } from '../../domain/ids.ts';
+import type { ThreadId } from '../../domain/ids.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
-import { assertValidPatch, isEmptyPatch, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
+import { assertValidPatch, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
 import type { Page } from '../../domain/page.ts';
 import { localTimeOf } from '../../domain/rollout-file-name.ts';
 import type { RolloutLine } from '../../domain/rollout-line.ts';
 import type { StoreAudit } from '../../domain/store-audit.ts';
 import type { StoredThread } from '../../domain/stored-thread.ts';
 import type { ThreadQuery } from '../../domain/thread-query.ts';
-import { formatTimestamp } from '../../domain/timestamps.ts';
 import type { ThreadItemEntry, Turn } from '../../domain/turn.ts';
 import { KeyedMutex } from '../mutex.ts';
 import { withStoreErrors } from '../store-errors.ts';
@@ -27,7 +26,7 @@ import type {
   StoreSupport,
   ThreadStore,
 } from '../thread-store.ts';
-import { forkHeader, revertHeader, startOfRollout } from './branches.ts';
+import { forkHeader, startOfRollout } from './branches.ts';
 import { canonicalPath } from './canonical-path.ts';
 import { Collections } from './collections.ts';
 import { Deletions } from './deletions.ts';
@@ -36,9 +35,10 @@ import { HomeLayout } from './home-layout.ts';
 import { IndexAccess, noRollout } from './index-access.ts';
 import type { HistoryPrefix, IndexApi, LocatedThread } from './index/index-api.ts';
 import { LiveWriters } from './live-writers.ts';
-import { isWrittenToHistory, patchRecord } from './metadata-lines.ts';
+import { MetadataPatches } from './metadata-patches.ts';
 import { NameIndex } from './name-index.ts';
 import { OpenFiles } from './open-files.ts';
+import { Reverts } from './reverts.ts';
 import type { RolloutWriter } from './rollout-writer.ts';
 import { StoredRollouts } from './stored-rollouts.ts';
 import { WriterLocks } from './writer-locks.ts';
@@ -73,6 +73,8 @@ export class LocalThreadStore implements ThreadStore {
   readonly #stored: StoredRollouts;
   readonly #collections: Collections;
   readonly #deletions: Deletions;
+  readonly #reverts: Reverts;
+  readonly #patches: MetadataPatches;
   /** Whatever creates, moves, ends or removes a thread does so alone. Appends do not wait for it. */
   readonly #lifecycle = new KeyedMutex<ThreadId>();
 
@@ -88,6 +90,8 @@ export class LocalThreadStore implements ThreadStore {
     this.#live = new LiveWriters(this.#locks, this.#openFiles, this.#now, this.#stored.restore);
     this.#collections = new Collections(this.#home, this.#index, this.#locks, this.#now);
     this.#deletions = new Deletions(this.#home, this.#index, this.#locks, this.#names);
+    this.#reverts = new Reverts(this.#home, this.#index, this.#locks, this.#stored, this.#names, this.#now);
+    this.#patches = new MetadataPatches(this.#index, this.#locks, this.#stored, this.#names, this.#now);
   }
 
   /** Opens the store of a home and finishes what a crash left half done. */
@@ -228,12 +232,7 @@ export class LocalThreadStore implements ThreadStore {
     assertValidPatch(patch);
     return this.#lifecycle.run(threadId, async () => {
       await this.#storeIfLazy(threadId, 'power');
-      const nowMs = this.#now();
-      const isWritten = isWrittenToHistory(patch);
-      const before = isWritten ? await this.#writePatch(threadId, patch, nowMs) : await this.#index.located(threadId);
-      if (isEmptyPatch(patch)) return before.thread;
-      if (isWritten) await this.#indexName(threadId, patch.name ?? before.unindexedName, nowMs);
-      else if (patch.name !== undefined) await this.#names.append(threadId, patch.name, nowMs);
+      await this.#patches.apply(threadId, patch, this.#live.find(threadId)?.writer);
       return (await this.#index.located(threadId)).thread;
     });
   }
@@ -277,18 +276,7 @@ export class LocalThreadStore implements ThreadStore {
   ): Promise<StoredThread> {
     return this.#lifecycle.run(threadId, async () => {
       this.#assertNoneLive([threadId]);
-      const lock = await this.#locks.acquire(threadId);
-      try {
-        const located = await this.#index.located(threadId);
-        if (located.historyMode !== 'paginated') throw invalidRequest('thread/revert only supports paginated threads');
-        await this.#index.current.restoreHistory(threadId);
-        const prefix = await this.#index.current.prefix(threadId, { kind: 'beforeTurn', turnId: beforeTurnId });
-        const path = await this.#writeRevert(located, prefix, records);
-        this.#index.touch(path);
-        await this.#indexName(threadId, located.unindexedName, this.#now());
-      } finally {
-        await lock.release();
-      }
+      await this.#reverts.revert(threadId, beforeTurnId, records);
       return (await this.#index.located(threadId)).thread;
     });
   }
@@ -393,52 +381,6 @@ export class LocalThreadStore implements ThreadStore {
     return this.#live.all.some(({ writer }) => writer.path === path);
   }
 
-  /**
-   * Adds a patch to a thread's history: through its live writer, or a writer of the moment. Returns the thread as it
-   * was, which nobody else can change in between.
-   */
-  async #writePatch(threadId: ThreadId, patch: ThreadMetadataPatch, nowMs: number): Promise<LocatedThread> {
-    const live = this.#live.find(threadId);
-    const lock = live === undefined ? await this.#locks.acquire(threadId) : undefined;
-    try {
-      const located = await this.#index.located(threadId);
-      const path = live?.writer.path ?? located.rollouts[0].path;
-      // The end is looked at first: that makes a compressed rollout plain.
-      const start = live === undefined ? await this.#stored.startAtEnd(path, located.historyMode) : undefined;
-      const header = await this.#stored.header(path, threadId);
-      const record: NewRecord = { timestamp: formatTimestamp(nowMs), item: patchRecord(header, located.thread, patch) };
-      const append = (writer: RolloutWriter): Promise<void> => writer.append([record], 'power', 'withdraw');
-      if (live !== undefined) await append(live.writer);
-      else if (start !== undefined) await this.#stored.writeOnce(path, start, append);
-      this.#index.touch(path);
-      return located;
-    } finally {
-      await lock?.release();
-    }
-  }
-
-  /** A name that stands in the history is copied to the name index; if that fails, it is copied with the next change. */
-  async #indexName(threadId: ThreadId, name: string | null, nowMs: number): Promise<void> {
-    if (name !== null) await this.#names.append(threadId, name, nowMs).catch(() => {});
-  }
-
-  /** A file that begins where the thread is taken back to; the old one stays, as what it continues. */
-  async #writeRevert(located: LocatedThread, prefix: HistoryPrefix, records: readonly NewRecord[]): Promise<string> {
-    const { thread, rollouts } = located;
-    const { path: oldPath } = rollouts[0];
-    await this.#stored.makeDurable(prefix.rollout.path);
-    const oldHeader = await this.#stored.header(oldPath, thread.id, 'keep');
-    const header = revertHeader(oldHeader, thread, prefix);
-    const rolloutId = idAfter(rollouts.map((rollout) => rollout.rolloutId));
-    const name = { threadId: thread.id, rolloutId, localTime: localTimeOf(this.#now()), isCompressed: false };
-    const path = rollouts[0].isArchived ? this.#home.archivedPath(name) : this.#home.activePath(name);
-    const start = startOfRollout(() => Promise.resolve(header), 'paginated', prefix);
-    await this.#stored.writeOnce(path, start, (writer) =>
-      records.length === 0 ? writer.persist('power', 'withdraw') : writer.append(records, 'power', 'withdraw'),
-    );
-    return path;
-  }
-
   #assertNoneLive(threadIds: readonly ThreadId[]): void {
     for (const threadId of threadIds) {
       if (this.#live.find(threadId) === undefined) continue;
@@ -455,11 +397,4 @@ export class LocalThreadStore implements ThreadStore {
 
 function assertCwd(cwd: string): void {
   if (cwd === '') throw invalidRequest('local thread store requires a cwd');
-}
-
-/** A new rollout id behind those of a thread, even if the clock has been set back: the greatest is the current one. */
-function idAfter(ids: readonly ThreadId[]): ThreadId {
-  const id = newThreadId();
-  const last = ids.toSorted().at(-1) ?? id;
-  return id > last ? id : successorOf(last);
 }

@@ -40,6 +40,11 @@ export class NameIndex {
     this.#lockPath = lockPath;
   }
 
+  /** Adds an entry for a name that stands in the thread's history, if one does. If that fails, the next change does it. */
+  async copy(threadId: ThreadId, name: string | null, nowMs: number): Promise<void> {
+    if (name !== null) await this.append(threadId, name, nowMs).catch(() => {});
+  }
+
   /** Adds an entry; durable when it returns. */
   async append(threadId: ThreadId, name: string, nowMs: number): Promise<void> {
     await this.#locked(async () => {
