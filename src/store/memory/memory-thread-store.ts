@@ -10,7 +10,7 @@ import { auditOf, type StoreAudit } from '../../domain/store-audit.ts';
 import { storedThread, type StoredThread } from '../../domain/stored-thread.ts';
 import { NO_FACTS, withLine } from '../../domain/thread-facts.ts';
 import { threadPage } from '../../domain/thread-cursor.ts';
-import { foldedText, normalizedFolder, sortKeyOf, sourceKindsOf, type ThreadQuery } from '../../domain/thread-query.ts';
+import type { ThreadQuery } from '../../domain/thread-query.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
 import type { ThreadItemEntry, Turn } from '../../domain/turn.ts';
 import { cutOf, outlineOfLines } from '../history-outline.ts';
@@ -33,6 +33,7 @@ import type {
   ThreadStore,
 } from '../thread-store.ts';
 import { inDirection, itemViewOf, turnsOf, turnView } from './memory-history.ts';
+import { descendants, matching } from './memory-queries.ts';
 
 export interface MemoryThreadStoreOptions {
   readonly defaultModelProvider: string;
@@ -170,12 +171,12 @@ export class MemoryThreadStore implements ThreadStore {
   }
 
   async listThreads(query: ThreadQuery): Promise<Page<StoredThread>> {
-    const found = this.#matching(query).slice(0, query.limit + 1);
+    const found = matching(query, this.#all).slice(0, query.limit + 1);
     return threadPage(found, query, (thread) => thread);
   }
 
   async searchThreads({ query, term }: SearchThreads): Promise<Page<SearchHit>> {
-    const hits = this.#matching(query).flatMap((thread): readonly SearchHit[] => {
+    const hits = matching(query, this.#all).flatMap((thread): readonly SearchHit[] => {
       const said = this.#said(thread.id).find((text) => text.toLowerCase().includes(term.toLowerCase()));
       return said === undefined ? [] : [{ thread, snippet: said }];
     });
@@ -279,8 +280,7 @@ export class MemoryThreadStore implements ThreadStore {
   }
 
   async descendantsOf(threadId: ThreadId): Promise<readonly ThreadId[]> {
-    const all = [...this.#threads].map(([id, thread]) => this.#view(id, thread));
-    return descendants(threadId, all);
+    return descendants(threadId, this.#all);
   }
 
   async inspect(): Promise<Readonly<Record<string, JsonValue>>> {
@@ -295,6 +295,10 @@ export class MemoryThreadStore implements ThreadStore {
 
   async close(): Promise<void> {
     this.#writers.clear();
+  }
+
+  get #all(): readonly StoredThread[] {
+    return [...this.#threads].map(([id, thread]) => this.#view(id, thread));
   }
 
   /** Now, and later than ever before: no two updates share a millisecond (upstream-behaviour 4.4). */
@@ -390,22 +394,6 @@ export class MemoryThreadStore implements ThreadStore {
     });
   }
 
-  #matching(query: ThreadQuery): readonly StoredThread[] {
-    const all = [...this.#threads].map(([id, thread]) => this.#view(id, thread));
-    const isWanted = filterOf(query, all);
-    const sign = query.direction === 'asc' ? 1 : -1;
-    const key = (thread: StoredThread): number => sortKeyOf(thread, query.sortKey);
-    const order = (a: StoredThread, b: StoredThread): number => sign * (key(a) - key(b) || (a.id < b.id ? -1 : 1));
-    const after = query.after;
-    const isBeyond = (thread: StoredThread): boolean => {
-      if (after === undefined) return true;
-      const distance = sign * (key(thread) - after.keyMs);
-      if (distance !== 0 || after.id === null) return distance > 0;
-      return sign > 0 ? thread.id > after.id : thread.id < after.id;
-    };
-    return all.filter(isWanted).toSorted(order).filter(isBeyond);
-  }
-
   #said(threadId: ThreadId): readonly string[] {
     const thread = this.#stored(threadId, true);
     const { historyMode } = thread;
@@ -421,34 +409,4 @@ export class MemoryThreadStore implements ThreadStore {
         throw conflict(`thread ${threadId} has a live writer in this process`, 'this process');
     }
   }
-}
-
-function filterOf(query: ThreadQuery, all: readonly StoredThread[]): (thread: StoredThread) => boolean {
-  const family = query.ancestorId === undefined ? undefined : new Set(descendants(query.ancestorId, all));
-  const cwds = query.cwds?.map(normalizedFolder);
-  const title = query.titleContains === undefined ? undefined : foldedText(query.titleContains);
-  return (thread) =>
-    (thread.archivedAtMs !== null) === query.isArchived &&
-    (query.onlyIds === undefined ? thread.preview !== '' : query.onlyIds.includes(thread.id)) &&
-    (query.modelProviders?.includes(thread.modelProvider) ?? true) &&
-    (query.sourceKinds?.some((kind) => sourceKindsOf(thread.source).includes(kind)) ?? true) &&
-    (cwds?.includes(normalizedFolder(thread.cwd)) ?? true) &&
-    (title === undefined || foldedText(thread.name ?? thread.preview).includes(title)) &&
-    query.excludedIds?.includes(thread.id) !== true &&
-    (query.parentId === undefined || thread.parentThreadId === query.parentId) &&
-    (family === undefined || family.has(thread.id));
-}
-
-function descendants(threadId: ThreadId, all: readonly StoredThread[]): readonly ThreadId[] {
-  const found: ThreadId[] = [];
-  let generation: readonly ThreadId[] = [threadId];
-  while (generation.length > 0) {
-    const parents = new Set(generation);
-    generation = all
-      .filter((thread) => thread.parentThreadId !== null && parents.has(thread.parentThreadId))
-      .map((thread) => thread.id)
-      .filter((id) => id !== threadId && !found.includes(id));
-    found.push(...generation);
-  }
-  return found;
 }
