@@ -85,6 +85,9 @@ export function turnsOf({ said, cutOff }: History): readonly ModelTurn[] {
   return turns;
 }
 
+/** A name that is no more than the preview is none (SPEC META-10). */
+export const titled = ({ name, preview }: ModelThread): string | null => (name === preview ? null : name);
+
 /** How much of a history a fork keeps (SPEC FORK-1 to FORK-4). */
 function keptOf(history: History, boundary: ForkBoundary): number {
   const { said } = history;
@@ -205,17 +208,19 @@ export class StoreModel {
     const isCutOff = source.mode === 'paginated' && last?.status === 'inProgress';
     const cutOff = isCutOff ? [...source.cutOff, last.id] : source.cutOff;
     const continues = source.mode === 'legacy' ? [] : [sourceId, ...source.continues];
-    const { mode, name } = source;
+    const { mode } = source;
+    // A source whose turns were all taken back is still about what it was (SPEC REV-6).
+    const preview = firstWords(source.said) === '' ? source.preview : firstWords(said);
     const { sha, createdAtMs: recencyAtMs } = beginning;
     const own = { recencyAtMs, memoryMode: 'enabled', git: gitOf(sha), isArchived: false } as const;
     const fork = {
       ...beginning,
       ...own,
       mode,
-      name,
+      name: titled(source),
       said,
       cutOff,
-      preview: firstWords(said),
+      preview,
       forkedFrom: sourceId,
       continues,
     };

@@ -14,6 +14,7 @@ import { event, headerPayload, record, responseMessage, T0 } from '../support/re
 import {
   Refusal,
   StoreModel,
+  titled,
   turnsOf,
   type Beginning,
   type ModelThread,
@@ -461,9 +462,6 @@ async function pagesOf<T>(
 }
 
 const saidIn = ({ said, mode }: ModelThread): readonly RolloutItem[] => said.map((each) => itemOf(each, mode));
-
-/** A name that is no more than the preview is none (SPEC META-10). */
-const titled = ({ name, preview }: ModelThread): string | null => (name === preview ? null : name);
 
 /** What both the model and a store say of a thread. */
 function shown(id: ThreadId, thread: ModelThread): unknown {

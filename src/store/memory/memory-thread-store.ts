@@ -102,7 +102,8 @@ export class MemoryThreadStore implements ThreadStore {
     if (cwd === '') throw invalidRequest('thread store requires a cwd');
     if (this.#writers.has(sourceId)) await this.persistThread(sourceId);
     const source = this.#stored(sourceId, true);
-    const { historyMode, lines, name } = source;
+    const { historyMode, lines } = source;
+    const { name, preview } = this.#view(sourceId, source);
     const border = Math.max(1, cutOf(outlineOfLines(lines, historyMode), boundary));
     const inherited = lines.slice(1, border);
     const borders = [...source.borders.filter((earlier) => earlier < border), border];
@@ -122,7 +123,7 @@ export class MemoryThreadStore implements ThreadStore {
     thread.name = name;
     // A source whose turns were all taken back is still about what it was.
     if (lines.reduce(withLine, NO_FACTS).firstUserMessage === '') {
-      thread.kept = { ...thread.kept, preview: this.#view(sourceId, source).preview };
+      thread.kept = { ...thread.kept, preview };
     }
     return this.#view(threadId, thread);
   }
