@@ -51,12 +51,17 @@ export function assertTraceable(): void {
   }
 }
 
-/** All points of what has been noted. */
+/** All points of what has been noted, in its order. */
 export function pointsIn(log: string): readonly Point[] {
-  const lines = readFileSync(log, 'utf8').split('\n');
-  return SYSTEM_CALLS.flatMap((call) => {
-    const begun = ` ${call.replace('?', '')}(`;
-    const { length } = lines.filter((line) => line.includes(begun));
-    return Array.from({ length }, (_, at) => ({ call, number: at + 1 }));
-  });
+  const made = new Map<SystemCall, number>();
+  return readFileSync(log, 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      const name = /^\d+ +(\w+)\(/.exec(line)?.[1];
+      const call = SYSTEM_CALLS.find((one) => one.replace('?', '') === name);
+      if (call === undefined) return [];
+      const number = (made.get(call) ?? 0) + 1;
+      made.set(call, number);
+      return [{ call, number }];
+    });
 }

@@ -74,7 +74,7 @@ export class HomeLayout {
 
   /** A path as the index keeps it: below the home if it lies there, so that a home can be moved. */
   toStored(path: string): string {
-    return isInside(this.home, path) ? relative(this.home, path) : path;
+    return wayBelow(this.home, path) ?? path;
   }
 
   /** Inverse of {@link toStored}; relative paths are below the home. */
@@ -84,7 +84,17 @@ export class HomeLayout {
 }
 
 /** True for a path below a folder; both absolute, compared as text. */
-export function isInside(folder: string, path: string): boolean {
+export const isInside = (folder: string, path: string): boolean => wayBelow(folder, path) !== undefined;
+
+/** A path with parts that lead nowhere, or back. */
+const IN_DISORDER = /\/\.{0,2}(?:\/|$)/;
+
+/** The rest of a path below a folder, in order; undefined if it is not below. */
+function wayBelow(folder: string, path: string): string | undefined {
+  // Few are not in order, and putting them so takes many times as long as to see that they are.
+  if (sep === '/' && !IN_DISORDER.test(folder + path)) {
+    return path.startsWith(folder) && path[folder.length] === sep ? path.slice(folder.length + 1) : undefined;
+  }
   const way = relative(folder, path);
-  return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
+  return way === '' || way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way) ? undefined : way;
 }

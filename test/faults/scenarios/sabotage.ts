@@ -1,42 +1,83 @@
 import { brokenBuild, type Sabotage } from '../broken-build.ts';
+import { BUILD } from '../load/index-patients.ts';
+import { IndexWalk } from '../load/index-walk.ts';
 import { KilledHomes } from '../load/kill-rounds.ts';
-import type { Scenario } from '../scenario.ts';
+import { NotHere } from '../not-here.ts';
+import type { Scenario, Stage } from '../scenario.ts';
+import { assertTraceable } from '../system-calls.ts';
 
 /** Enough for what comes with every few kills. */
 const KILLS = 60;
 
-const SABOTAGES: readonly Sabotage[] = [
+/** What kills have shown, up to the first defect. */
+interface Shown {
+  readonly kills: number;
+  readonly defects: readonly string[];
+}
+
+/** A sabotage, and where it has to show. */
+interface Trial extends Sabotage {
+  readonly show: (stage: Stage) => Promise<Shown>;
+}
+
+const underLoad = (stage: Stage): Promise<Shown> => new KilledHomes(stage, stage.main).play(KILLS, true);
+
+/** @throws NotHere */
+async function withinSqlite(stage: Stage): Promise<Shown> {
+  assertTraceable();
+  const walk = new IndexWalk(BUILD, { ...stage, runs: undefined });
+  await walk.play(true);
+  return { kills: walk.deaths, defects: walk.defects };
+}
+
+const TRIALS: readonly Trial[] = [
   {
     name: 'acknowledges before it writes',
     file: 'src/store/local/rollout-writer.js',
     from: 'const batch = { ...how, upTo: this.#queuedCount, resolve, reject };',
     to: 'const batch = { ...how, upTo: this.#queuedCount, resolve, reject }; resolve();',
+    show: underLoad,
   },
   {
     name: 'goes on within a torn line',
     file: 'src/store/local/rollout-file.js',
     from: "this.#isUnterminated ? Buffer.concat([Buffer.from('\\n'), encoded]) : encoded",
     to: 'encoded',
+    show: underLoad,
+  },
+  {
+    // SQLite refuses to go without a journal unless it is allowed to.
+    name: 'changes its index without a journal',
+    file: 'src/store/local/index/database.js',
+    from: "database.pragma('journal_mode = WAL');",
+    to: "database.unsafeMode().pragma('journal_mode = OFF');",
+    show: withinSqlite,
   },
 ];
 
-/** Runs the kills against writers that are broken on purpose: figures count only if the suite can fail. */
+/** Runs the kills against daemons that are broken on purpose: figures count only if the suite can fail. */
 export const sabotage: Scenario = {
   name: 'sabotage',
   about:
-    'kills of daemons that are broken on purpose: one that acknowledges early, one that repairs no torn line; both must show',
+    'kills of daemons that are broken on purpose: early acknowledgement, torn lines that nobody repairs, an index without journal; each must show',
   run: async (stage) => {
     const details: Record<string, number> = {};
     const missed: string[] = [];
-    for (const defect of SABOTAGES) {
-      stage.progress(`a daemon that ${defect.name}`);
-      const homes = new KilledHomes(stage, brokenBuild(defect, stage.whenDone));
-      const { kills, defects } = await homes.play(KILLS, true);
-      if (defects.length === 0) missed.push(`${kills} kills have not shown that the daemon ${defect.name}`);
-      else details[`${defect.name}: caught at kill`] = kills;
+    let times = 0;
+    for (const trial of TRIALS) {
+      stage.progress(`a daemon that ${trial.name}`);
+      try {
+        const { kills, defects } = await trial.show({ ...stage, main: brokenBuild(trial, stage.whenDone) });
+        times += 1;
+        if (kills === 0 || defects.length === 0)
+          missed.push(`${kills} kills have not shown that the daemon ${trial.name}`);
+        else details[`${trial.name}: caught at kill`] = kills;
+      } catch (error) {
+        if (!(error instanceof NotHere)) throw error;
+        details[`NOT POSSIBLE HERE: a daemon that ${trial.name} (${error.message})`] = 1;
+      }
     }
-    const { length } = SABOTAGES;
-    const caught = length - missed.length;
-    return { injected: 'broken writer', times: length, acknowledged: length, found: caught, details, defects: missed };
+    const found = times - missed.length;
+    return { injected: 'broken daemon', times, acknowledged: times, found, details, defects: missed };
   },
 };

@@ -20,7 +20,7 @@ import type { RolloutTable } from './rollout-table.ts';
 const ROLES: Readonly<Record<ItemRole, number>> = { other: 0, user: 1, agent: 2 };
 
 /** A slice of indexing keeps the thread that does it busy for about this long, then lets requests in. */
-const SLICE_MS = 8;
+export const SLICE_MS = 8;
 
 /** Records between looks at the clock. */
 const RECORDS_PER_LOOK = 64;

@@ -43,6 +43,9 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Headers read between turns of the event loop. */
 const FILES_PER_SLICE = 20;
 
+/** Files that are read before it is asked which of those left is the newest now. */
+const FILES_PER_ROUND = 20;
+
 /** Times that one answer is tried with a new database. */
 const MAX_ATTEMPTS = 3;
 
@@ -264,10 +267,9 @@ export class IndexLife {
     const parts = this.#parts;
     await this.readGrown();
     while (!this.#isClosed && parts === this.#parts) {
-      const row = parts.rollouts.nextUnread();
-      if (row === undefined) break;
-      await parts.sync.bringUp(row);
-      await nextTurn();
+      const ids = parts.rollouts.unread(FILES_PER_ROUND);
+      if (ids.length === 0) break;
+      await parts.sync.bringUpAll(ids);
     }
     if (parts !== this.#parts) return;
     this.#state = 'ready';

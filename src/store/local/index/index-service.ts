@@ -216,7 +216,7 @@ export class IndexService implements IndexApi {
       this.#life.parts.sync.acknowledgeFolders(paths);
       this.#life.parts.sync.refreshFiles(paths);
       await this.#life.readGrown();
-      // The system may have told of a new file before it was known here, and does not tell again.
+      // Where no folder could be watched yet, as in a new home, nobody else tells of a new file.
       this.#life.goOnBuilding();
       await this.#dropCopies();
     });
@@ -254,11 +254,7 @@ export class IndexService implements IndexApi {
       const found = this.#life.parts.threads.list(query);
       const missing = Date.now() < deadline ? this.#life.parts.cover.missingFrom(query, found) : [];
       if (missing.length === 0) return found;
-      for (const id of missing) {
-        const row = this.#life.parts.rollouts.byId(id);
-        if (row !== undefined && Date.now() < deadline) await until(deadline, this.#life.parts.sync.bringUp(row));
-      }
-      await nextTurn();
+      await until(deadline, this.#life.parts.sync.bringUpAll(missing));
     }
   }
 

@@ -8,7 +8,7 @@ import { parseRolloutFileName } from '../../../domain/rollout-file-name.ts';
 import { plainPath } from '../compressed-rollout.ts';
 import type { HomeLayout } from '../home-layout.ts';
 import { readFirstRecord } from '../rollout-reader.ts';
-import type { CatchUp, CatchUpResult } from './catch-up.ts';
+import { SLICE_MS, type CatchUp, type CatchUpResult, type InheritFacts } from './catch-up.ts';
 import { storedJson } from './database.ts';
 import {
   foldersIn,
@@ -155,19 +155,49 @@ export class RolloutSync {
     return this.#rollouts.byId(row.id);
   }
 
+  /**
+   * As {@link bringUp}, for rows with these ids. Short files, which most are, share transactions: what a change of the
+   * database costs besides is more than to read one of them.
+   */
+  async bringUpAll(ids: readonly number[]): Promise<void> {
+    const waiting = [...ids];
+    while (waiting.length > 0 && !this.#isStopped) {
+      const long = this.#rollouts.atomically(() => this.#readSome(waiting));
+      if (long !== undefined) await this.bringUp(long);
+      await nextTurn();
+    }
+  }
+
   /** A file that a header says belongs to other threads: as a fork, or as the child of one. */
   isRelated(path: string): boolean {
     const header = this.#headerOf(path);
     return header !== undefined && (header.historyBase !== null || header.parentThreadId !== null);
   }
 
+  /** Reads for about a slice, and takes from the list what it meets. @returns a row that takes longer, or has to wait for others */
+  #readSome(waiting: number[]): RolloutRow | undefined {
+    const deadline = Date.now() + SLICE_MS;
+    for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
+      const row = this.#rollouts.byId(id);
+      if (row === undefined) continue;
+      if (this.#readings.has(id)) return row;
+      this.#lookAgain(this.#home.fromStored(row.path));
+      const seen = this.#rollouts.byId(id);
+      if (seen === undefined || seen.state === 'missing') continue;
+      const reading = this.#reading(seen, (base) => this.#inherited.of(base, seen));
+      const step = reading.next();
+      reading.return('done');
+      if (step.done !== true || step.value === 'needsBase') return seen;
+      if (Date.now() > deadline) break;
+    }
+    return undefined;
+  }
+
   async #read(id: number): Promise<void> {
     try {
       const row = this.#rollouts.byId(id);
       if (row === undefined) return;
-      const path = this.#home.fromStored(row.path);
-      const settle = (): void => this.#settle(row);
-      const first = await this.#sliced(this.#catchUp.run(row, path, (base) => this.#inherited.of(base, row), settle));
+      const first = await this.#sliced(this.#reading(row, (base) => this.#inherited.of(base, row)));
       if (first === 'needsBase') {
         for (const needed of this.#neededBy(row)) if (!this.#waitsFor(needed, row)) await this.bringUp(needed);
         // What is still not read then never will be.
@@ -175,11 +205,15 @@ export class RolloutSync {
           const inherited = this.#inherited.of(base, row);
           return inherited === 'notReady' ? {} : inherited;
         };
-        await this.#sliced(this.#catchUp.run(row, path, facts, settle));
+        await this.#sliced(this.#reading(row, facts));
       }
     } finally {
       this.#readings.delete(id);
     }
+  }
+
+  #reading(row: RolloutRow, inherit: InheritFacts): Generator<void, CatchUpResult> {
+    return this.#catchUp.run(row, this.#home.fromStored(row.path), inherit, () => this.#settle(row));
   }
 
   /** What has to be read before a rollout that continues another one. */
@@ -310,7 +344,7 @@ export class RolloutSync {
     this.#rollouts.atomically(() => {
       const before = this.#rollouts.byRolloutId(file.rolloutId);
       if (before !== undefined && this.#standsFor(before, file)) return;
-      const row = this.#rollouts.see(file);
+      const row = this.#rollouts.see(file, before);
       const isTouched = before?.inode === file.inode && before.indexedSize === file.size && file.size > 0;
       if (isTouched && this.#catchUp.isRewritten(row, this.#home.fromStored(row.path))) this.#rollouts.reset(row.id);
       // Nothing is known of a new file, unless it takes the place of another one of its thread.

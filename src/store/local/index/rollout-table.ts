@@ -47,6 +47,7 @@ const GROWN = 'state = 1 AND (file_size > indexed_size + torn_bytes OR file_size
 /** Reads and writes rows of `rollouts`. */
 export class RolloutTable {
   readonly #database: IndexDatabase;
+  readonly #transaction: (work: () => unknown) => unknown;
   readonly #insert: Statement;
   readonly #see: Statement;
   readonly #reset: Statement;
@@ -66,7 +67,6 @@ export class RolloutTable {
   readonly #all: Statement;
   readonly #counts: Statement;
   readonly #referrers: Statement;
-  readonly #nextUnread: Statement;
   readonly #unread: Statement;
   readonly #anyUnread: Statement;
   readonly #anyGrown: Statement;
@@ -75,11 +75,14 @@ export class RolloutTable {
 
   constructor(database: IndexDatabase) {
     this.#database = database;
+    // Made once: each makes four functions.
+    this.#transaction = database.transaction((work: () => unknown) => work());
     const prepare = (sql: string): Statement => database.prepare(sql);
     this.#insert = prepare(`
       INSERT INTO rollouts (rollout_id, thread_id, path, archived, state, name_ms, inode, file_size, mtime_ms,
                             compressed_size, indexed_size, defects, torn_bytes)
-      VALUES (:rolloutId, :threadId, :path, :archived, 0, :nameMs, :inode, :size, :mtimeMs, :compressedSize, 0, 0, 0)`);
+      VALUES (:rolloutId, :threadId, :path, :archived, 0, :nameMs, :inode, :size, :mtimeMs, :compressedSize, 0, 0, 0)
+      RETURNING *`);
     this.#see = prepare(`
       UPDATE rollouts SET path = :path, archived = :archived, name_ms = :nameMs, inode = :inode, file_size = :size,
                           mtime_ms = :mtimeMs, compressed_size = :compressedSize,
@@ -117,11 +120,8 @@ export class RolloutTable {
     this.#present = prepare('SELECT id FROM rollouts WHERE state <> 3').pluck();
     this.#all = prepare('SELECT id, path, archived, state, inode, file_size, mtime_ms, compressed_size FROM rollouts');
     this.#counts = prepare('SELECT state, count(*) AS count, sum(defects) AS defects FROM rollouts GROUP BY state');
-    this.#nextUnread = prepare(
-      'SELECT * FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 ORDER BY name_ms DESC LIMIT 1',
-    );
     this.#unread = prepare(
-      'SELECT id FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 ORDER BY name_ms DESC',
+      'SELECT id FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 ORDER BY name_ms DESC LIMIT ?',
     ).pluck();
     this.#grown = prepare(`SELECT * FROM rollouts INDEXED BY rollouts_grown WHERE ${GROWN}`);
     this.#anyUnread = prepare('SELECT 1 FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 LIMIT 1').pluck();
@@ -133,36 +133,46 @@ export class RolloutTable {
 
   /** All of it happens or none, whenever the process may end. Synchronous; can be nested. */
   atomically<T>(work: () => T): T {
-    return this.#database.transaction(work)();
+    return this.#transaction(work) as T;
   }
 
-  /** Notes a file: a new row, or what is new about a known one. */
-  see(file: SeenFile): RolloutRow {
-    return this.atomically(() => this.#seen(file));
+  /** Within what happens {@link atomically}, if that is under way: then what fails here must not be met before its end. */
+  #withinOne<T>(work: () => T): T {
+    return this.#database.inTransaction ? work() : this.atomically(work);
   }
 
-  #seen(file: SeenFile): RolloutRow {
-    const params = { ...file, archived: file.isArchived ? 1 : 0 };
-    const known = this.byRolloutId(file.rolloutId);
-    if (known === undefined) {
-      const { rolloutId, threadId, path, archived, nameMs, inode, size, mtimeMs, compressedSize } = params;
-      this.#insert.run({ rolloutId, threadId, path, archived, nameMs, inode, size, mtimeMs, compressedSize });
-    } else {
-      const { path, archived, nameMs, inode, mtimeMs, compressedSize } = params;
-      const isTrue = isStillTrue(known, file);
-      const size = isTrue && compressedSize !== null ? known.fileSize : file.size;
-      const isRead = isTrue && compressedSize !== null && known.state === 'missing' && size !== UNKNOWN_SIZE ? 1 : 0;
-      this.#see.run({ id: known.id, path, archived, nameMs, inode, size, mtimeMs, compressedSize, isRead });
-      if (!isTrue) this.reset(known.id);
-    }
-    const row = this.byRolloutId(file.rolloutId);
+  /**
+   * Notes a file: a new row, or what is new about a known one.
+   * @param known the row that its rollout has, if it has one
+   */
+  see(file: SeenFile, known = this.byRolloutId(file.rolloutId)): RolloutRow {
+    return this.#withinOne(() => (known === undefined ? this.#added(file) : this.#changed(known, file)));
+  }
+
+  #added(file: SeenFile): RolloutRow {
+    const { rolloutId, threadId, path, isArchived, nameMs, inode, size, mtimeMs, compressedSize } = file;
+    const archived = isArchived ? 1 : 0;
+    return definedRow(
+      this.#insert.get({ rolloutId, threadId, path, archived, nameMs, inode, size, mtimeMs, compressedSize }),
+    );
+  }
+
+  #changed(known: RolloutRow, file: SeenFile): RolloutRow {
+    const { path, isArchived, nameMs, inode, mtimeMs, compressedSize } = file;
+    const isTrue = isStillTrue(known, file);
+    const size = isTrue && compressedSize !== null ? known.fileSize : file.size;
+    const isRead = isTrue && compressedSize !== null && known.state === 'missing' && size !== UNKNOWN_SIZE ? 1 : 0;
+    const archived = isArchived ? 1 : 0;
+    this.#see.run({ id: known.id, path, archived, nameMs, inode, size, mtimeMs, compressedSize, isRead });
+    if (!isTrue) this.reset(known.id);
+    const row = this.byId(known.id);
     if (row === undefined) throw new Error(`rollout ${file.rolloutId} vanished from the index`);
     return row;
   }
 
   /** Forgets what was read of a file; it is read again from its start. */
   reset(id: number): void {
-    this.atomically(() => {
+    this.#withinOne(() => {
       this.#deleteTurns.run(id);
       this.#deleteItems.run(id);
       this.#reset.run(id);
@@ -201,7 +211,7 @@ export class RolloutTable {
   }
 
   remove(id: number): void {
-    this.atomically(() => {
+    this.#withinOne(() => {
       this.#deleteTurns.run(id);
       this.#deleteItems.run(id);
       this.#delete.run(id);
@@ -246,19 +256,14 @@ export class RolloutTable {
     return this.#referrers.all(rolloutId).map((raw) => definedRow(raw));
   }
 
-  /** The newest file that nobody has read yet. */
-  nextUnread(): RolloutRow | undefined {
-    return rowOf(this.#nextUnread.get());
-  }
-
   /** True if a file has not been read, or not to its end. */
   hasUnread(): boolean {
     return this.#anyUnread.get() === 1 || this.#anyGrown.get() === 1;
   }
 
-  /** Row ids of all files that nobody has read yet, the newest first. */
-  unread(): readonly number[] {
-    return this.#unread.all() as number[];
+  /** Row ids of files that nobody has read yet, the newest first; all of them without a limit. */
+  unread(limit = -1): readonly number[] {
+    return this.#unread.all(limit) as number[];
   }
 
   /** Files that were read once and have more to read now. */

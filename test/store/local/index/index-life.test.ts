@@ -363,6 +363,26 @@ describe('the life of an index', () => {
     expect(firstWords((await again.list(query())).data)[0]?.startsWith('0 lorem')).toBe(true);
   });
 
+  it('INDEX-17 an index whose build was cut short by a kill goes on there, and reads no file again', async () => {
+    const home = tempFolder();
+    const files = Array.from({ length: 60 }, () => writeRollout(home, { said: ['one', 'two'] }));
+    const script = `
+      const { HomeLayout } = await import('${DIST}/store/local/home-layout.js');
+      const { openIndexInline } = await import('${DIST}/store/local/index/index-thread.js');
+      const index = openIndexInline({ home: new HomeLayout('${home}'), defaultModelProvider: 'p' });
+      while ((await index.status()).indexed < 20) await new Promise(setImmediate);
+      process.kill(process.pid, 'SIGKILL');`;
+    const args = ['--input-type=module', '-e', script];
+    expect(await start(process.execPath, args, { cwd: join(DIST, '../..') }).exited).toBe('SIGKILL');
+    const index = openIndex(home);
+    await index.whenReady();
+    const { indexed, bytesRead, setAside } = await index.status();
+    expect({ indexed, setAside }).toEqual({ indexed: 60, setAside: null });
+    // Each is read once, and marked.
+    const cost = files.map(({ path }) => fs.statSync(path).size).reduce((sum, size) => sum + size + 1_024, 0);
+    expect(bytesRead).toBeLessThanOrEqual((cost * 40) / 60);
+  });
+
   it('INDEX-11 while an index is built in its thread, this one is free', async () => {
     const home = tempFolder();
     const said = Array.from({ length: 90 }, (_, number) => `message ${number}`);
@@ -405,6 +425,18 @@ describe('the life of an index', () => {
     await index.whenReady();
     expect((await index.status()).state).toBe('ready');
     expect(firstWords((await index.list(query({ isIndexOnly: true }))).data)[0]).toBe('new');
+  });
+
+  it('INDEX-13 a file that this process has made is read, also where the system tells of none', async () => {
+    const home = tempFolder();
+    const index = openIndex(home);
+    await index.whenReady();
+    // There was no folder that could be watched.
+    const { path } = writeRollout(home, { said: ['new'] });
+    await index.touch([path]);
+    const { state, pending } = await index.status();
+    expect({ state, pending }).not.toEqual({ state: 'ready', pending: 1 });
+    while ((await index.status()).indexed < 1) await new Promise(setImmediate);
   });
 });
 

@@ -12,11 +12,14 @@ import { query } from '../../../support/open-index.ts';
 import { someThreadId } from '../../../support/records.ts';
 import { tempFolder } from '../../../support/temp-home.ts';
 
-/** What looks at everything, by intention: a sweep of the home, a replaced name index, the status. */
+/** What looks at everything, by intention: a sweep of the home, a replaced name index, the status, an audit. */
 const WHOLE = [
   /^SELECT id, path, archived, state, inode, file_size, mtime_ms, compressed_size FROM rollouts$/,
   /^SELECT thread_id, name, updated_ms FROM names$/,
   /^SELECT state, count\(\*\)/,
+  /^SELECT id FROM rollouts WHERE state <> 3$/,
+  /^SELECT count\(\*\) FROM threads$/,
+  /^SELECT thread_id FROM threads WHERE rollout NOT IN \(SELECT id FROM rollouts WHERE state <> 3\)$/,
 ];
 
 /** Every combination of what a list can be asked. */
