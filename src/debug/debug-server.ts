@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import { invalidRequest, notFound } from '../domain/errors.ts';
 import { parseThreadId } from '../domain/ids.ts';
 import { isJsonObject, stringMember, type JsonObject } from '../domain/json.ts';
@@ -16,7 +17,7 @@ const MAX_REQUEST_BYTES = 64 * 1024;
 /** What may wait for a client that does not read; beyond it transitions are dropped and counted, and answers wait. */
 const MAX_QUEUED_BYTES = 1024 * 1024;
 
-/** Enough for people and their tools. */
+/** Enough for people and their tools. Whoever comes then takes the place of another: there is always a way to look. */
 const MAX_CONNECTIONS = 16;
 
 /**
@@ -26,13 +27,13 @@ const MAX_CONNECTIONS = 16;
 export class DebugServer {
   readonly #inspected: Inspected;
   readonly #server: Server;
+  /** Who has asked nothing for longest comes first. */
   readonly #sessions = new Set<Session>();
   #delay: LoopDelay | undefined;
 
   private constructor(inspected: Inspected) {
     this.#inspected = inspected;
     this.#server = createServer((socket) => this.#accept(socket));
-    this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
   /** @throws internal if the socket cannot be made; invalidRequest if something else lies in its place */
@@ -52,7 +53,10 @@ export class DebugServer {
 
   #accept(socket: Socket): void {
     this.#delay ??= new LoopDelay();
-    const session = new Session(socket, this.#inspected, this.#delay);
+    if (this.#sessions.size >= MAX_CONNECTIONS) this.#makeRoom();
+    const session = new Session(socket, this.#inspected, this.#delay, () => {
+      if (this.#sessions.delete(session)) this.#sessions.add(session);
+    });
     this.#sessions.add(session);
     socket.on('close', () => {
       session.end();
@@ -62,27 +66,41 @@ export class DebugServer {
       this.#delay = undefined;
     });
   }
+
+  #makeRoom(): void {
+    const [longest] = this.#sessions;
+    const leaver = [...this.#sessions].find(({ isFollowing }) => !isFollowing) ?? longest;
+    if (leaver === undefined) return;
+    this.#sessions.delete(leaver);
+    leaver.end();
+  }
 }
 
-/** One connection: requests line by line, answered one after the other. */
+/** One connection: requests line by line, answered one after the other, between which others have their turn. */
 class Session {
   readonly #socket: Socket;
   readonly #inspected: Inspected;
   readonly #delay: LoopDelay;
+  readonly #onAsked: () => void;
   #partial = '';
-  #queue: Promise<void> = Promise.resolve();
   #stopTail: (() => void) | undefined;
   #dropped = 0;
   readonly #ended = new AbortController();
 
-  constructor(socket: Socket, inspected: Inspected, delay: LoopDelay) {
+  constructor(socket: Socket, inspected: Inspected, delay: LoopDelay, onAsked: () => void) {
     this.#socket = socket;
     this.#inspected = inspected;
     this.#delay = delay;
+    this.#onAsked = onAsked;
     socket.setEncoding('utf8');
-    socket.on('data', (text: string) => this.#read(text));
+    socket.on('data', (text: string) => void this.#read(text));
     socket.on('drain', () => this.#tellDropped());
     socket.on('error', () => socket.destroy());
+  }
+
+  /** It hears transitions, and need not ask for anything more. */
+  get isFollowing(): boolean {
+    return this.#stopTail !== undefined;
   }
 
   end(): void {
@@ -92,20 +110,29 @@ class Session {
     this.#socket.destroy();
   }
 
-  #read(text: string): void {
-    const lines = `${this.#partial}${text}`.split('\n');
-    this.#partial = lines.pop() ?? '';
-    if (this.#partial.length > MAX_REQUEST_BYTES) {
-      this.end();
-      return;
+  async #read(text: string): Promise<void> {
+    // Nothing is read while answers wait, nor answered while they are not taken: whoever asks without end asks no more
+    // than it reads.
+    this.#socket.pause();
+    for (const line of this.#linesOf(text)) {
+      await this.#answer(line);
+      await othersTurn();
+      if (this.#ended.signal.aborted) return;
     }
-    for (const line of lines) {
-      // Nothing is read while answers wait, nor answered while they are not taken: whoever asks without end asks no
-      // more than it reads.
-      this.#socket.pause();
-      this.#queue = this.#queue.then(() => this.#answer(line));
+    if (this.#partial.length > MAX_REQUEST_BYTES) this.end();
+    else this.#socket.resume();
+  }
+
+  /** Looks at each character once, in however small pieces a line comes. */
+  *#linesOf(text: string): Generator<string> {
+    let from = 0;
+    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', from)) {
+      const line = this.#partial + text.slice(from, end);
+      this.#partial = '';
+      from = end + 1;
+      yield line;
     }
-    void this.#queue.then(() => this.#socket.resume());
+    this.#partial += text.slice(from);
   }
 
   async #answer(line: string): Promise<void> {
@@ -114,6 +141,7 @@ class Session {
       this.#send(encodeError(message.id, errorBodyOf(invalidRequest(`Invalid request: ${message.problem}`))));
     }
     if (message.kind !== 'request') return;
+    this.#onAsked();
     if (this.#socket.writableLength > MAX_QUEUED_BYTES) await this.#drained();
     if (this.#ended.signal.aborted) return;
     try {

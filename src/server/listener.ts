@@ -89,6 +89,8 @@ export class Listener {
       noDelay: true,
     });
     this.#http.maxConnections = MAX_SOCKETS;
+    // What is asked without an upgrade is a question, no conversation: of many at once no more than one is worked at.
+    this.#http.maxRequestsPerSocket = 1;
     this.#websockets = new WebSocketServer({
       noServer: true,
       maxPayload: MAX_MESSAGE_BYTES,
@@ -235,6 +237,8 @@ export class Listener {
 const STATUS_TEXTS = { 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 503: 'Service Unavailable' };
 
 function respond(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'content-type': 'text/plain', 'content-length': Buffer.byteLength(text) });
+  const length = Buffer.byteLength(text);
+  // No place among the sockets is held by someone who does not read, or asks again and again.
+  response.writeHead(status, { connection: 'close', 'content-type': 'text/plain', 'content-length': length });
   response.end(text);
 }

@@ -1,6 +1,8 @@
-import { copyFileSync, existsSync, statSync, symlinkSync, writeFileSync, mkdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, existsSync, mkdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { lockHome } from '../../src/daemon/home-lock.ts';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
 import { startDaemon } from '../support/daemon.ts';
@@ -175,4 +177,16 @@ it('CLI-37 of a daemon that has no room for another client commands say so', asy
   for (const { code, stderr } of answers) expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
   await client.close();
   await eventually(async () => expect((await skein(home, ['status'])).code).toBe(0));
+});
+
+it('CLI-39 status says that the daemon runs also while its debug socket answers nothing', async () => {
+  const home = tempFolder();
+  const { info } = await startDaemon(home);
+  const path = info.debugSocket ?? '';
+  unlinkSync(path);
+  const deaf = createServer((socket) => void socket.destroy()).listen(path);
+  onTestFinished(() => void deaf.close());
+  await once(deaf, 'listening');
+  const { code, json } = await skein(home, ['status', '--json']);
+  expect([code, json.isRunning, json.pid]).toEqual([0, true, info.pid]);
 });

@@ -51,11 +51,13 @@ it(
     };
     await cycles(500);
     const before = await daemon.weigh();
+    const listeners = await daemon.listeners();
     await cycles(1_000);
     await eventually(async () => {
       const after = await daemon.weigh();
       expect(after.descriptors).toBe(before.descriptors);
       expect(after.activeResources).toEqual(before.activeResources);
+      expect(await daemon.listeners()).toEqual(listeners);
       expect(after.heapUsedBytes / before.heapUsedBytes).toBeLessThan(1.05);
       expect(after.rssBytes / before.rssBytes).toBeLessThan(1.2);
     });

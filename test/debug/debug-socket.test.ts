@@ -8,6 +8,7 @@ import type { Transition } from '../../src/runtime/transitions.ts';
 import { eventually } from '../support/eventually.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { connectDebug } from '../support/debug-lines.ts';
+import { skein } from '../support/skein.ts';
 import { tempFolder } from '../support/temp-home.ts';
 
 const socketOf = ({ debugSocket }: { readonly debugSocket: string | null }): string => debugSocket ?? '';
@@ -248,4 +249,42 @@ it('DBG-12 audit tells what the store finds when it holds its lists against its 
   const { findings, ...counts } = (await debug.call('audit')).result;
   expect(findings).toEqual([]);
   expect(counts).toEqual({ histories: 1, threads: 1, pending: 0, missing: 0, stale: 0, duplicate: 0, unreadable: 0 });
+});
+
+it('DBG-13 who comes when 16 are connected takes the place of the one that has asked nothing for longest', async () => {
+  const home = tempFolder();
+  const path = socketOf((await startDaemon(home)).info);
+  const [follower, patient, ...silent] = await Promise.all(Array.from({ length: 16 }, () => connectDebug(path)));
+  await follower?.call('tail');
+  await patient?.call('snapshot');
+  const gone = (): number => silent.filter(({ socket }) => socket.closed).length;
+  const answer = await skein(home, ['debug', 'snapshot', '--json']);
+  expect([answer.code, answer.stderr]).toEqual([0, '']);
+  await eventually(() => expect(gone()).toBe(1));
+  // Whoever has left makes room for the next.
+  const next = await connectDebug(path);
+  await next.call('snapshot');
+  expect(gone()).toBe(1);
+  const followers = await Promise.all(Array.from({ length: 15 }, () => connectDebug(path)));
+  for (const one of followers) await one.call('tail');
+  await eventually(() => expect([gone(), patient?.socket.closed, next.socket.closed]).toEqual([14, true, true]));
+  expect(follower?.socket.closed).toBe(false);
+  const last = await connectDebug(path);
+  await last.call('snapshot');
+  await eventually(() => expect(follower?.socket.closed).toBe(true));
+  expect(followers.filter(({ socket }) => socket.closed)).toEqual([]);
+});
+
+it('DBG-14 between two lines of a client all others have their turn, however many it sends at once', async () => {
+  const found: string[] = [];
+  const path = await listenOver({ manager: { find: (id: string) => void found.push(id) } });
+  const [many, one] = [await connectDebug(path), await connectDebug(path)];
+  const [theirs, own] = ['01890000-0000-7000-8000-000000000001', '01890000-0000-7000-8000-000000000002'];
+  const count = 500;
+  const line = (id: number): string => `{"id":${id},"method":"thread","params":{"threadId":"${theirs}"}}\n`;
+  many.write(Array.from({ length: count }, (_, index) => line(index + 1)).join(''));
+  await one.call('thread', { threadId: own });
+  expect(found.indexOf(own)).toBeLessThan(10);
+  await many.line(({ id }) => id === count);
+  expect(found).toHaveLength(count + 1);
 });

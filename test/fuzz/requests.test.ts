@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { assert, asyncProperty } from 'fast-check';
 import { expect, it } from 'vitest';
 import { METHODS } from '../../src/server/methods.ts';
+import { TRICKS } from '../support/path-tricks.ts';
 import { leastParams, methodsOf, misfit } from '../support/protocol-schemas.ts';
 import type { Json } from '../support/rpc-client.ts';
 import { startServer } from '../support/server.ts';
@@ -51,6 +52,7 @@ const { anything } = fc.letrec<{ anything: string }>((tie) => ({
       '{}',
     ),
     fc.string({ unit: 'binary', maxLength: 20 }).map((text) => JSON.stringify(text)),
+    fc.constantFrom(...TRICKS).map((trick) => JSON.stringify(trick)),
     fc.constant(JSON.stringify('x'.repeat(300_000))),
     fc.constant(`${'['.repeat(5_000)}${']'.repeat(5_000)}`),
     fc.array(tie('anything'), { maxLength: 3 }).map((elements) => `[${elements.join()}]`),

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { existsSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import { text as allOf } from 'node:stream/consumers';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import type { ClientSocket, Peer } from '../../src/server/client-socket.ts';
@@ -172,6 +173,27 @@ it('CONN-6 a refused client that breaks its connection off harms nobody', async 
   }
   // An error that nobody hears would have ended this process.
   expect((await rawRequest(port, 'GET', '/healthz', { host: 'localhost' })).status).toBe(200);
+});
+
+it('CONN-25 what is asked without an upgrade is answered once, and the connection ends with the answer', async () => {
+  const onRefused = vi.fn<() => void>();
+  const { port } = await open({ onRefused });
+  for (const [path, status] of [
+    ['/healthz', 200],
+    ['/x', 400],
+  ] as const) {
+    const socket = await rawConnection(port);
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`.repeat(1_000));
+    // The headers of more follow, and never end.
+    socket.write('GET /healthz HTTP/1.1\r\n');
+    const answer = await allOf(socket);
+    expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual([`HTTP/1.1 ${status}`]);
+  }
+  const evil = await rawConnection(port);
+  evil.write('GET /healthz HTTP/1.1\r\nhost: evil.example\r\n\r\n'.repeat(1_000));
+  await allOf(evil);
+  // Nor are more of them looked at.
+  expect(onRefused).toHaveBeenCalledTimes(1);
 });
 
 it('CONN-7 a Unix socket and the folder made for it are the owner’s alone, whatever the umask', async () => {

@@ -158,6 +158,32 @@ it('OUT-15 answers with history that a client has asked for and not got are not 
   expect(reads).toHaveBeenCalledTimes(2);
 });
 
+it('OUT-15 nor does anyone wait for those that wait for a look at a thread themselves', async () => {
+  const reads = vi.fn<() => void>();
+  const store = interceptedStore(new MemoryThreadStore({ defaultModelProvider: 'hand' }), (name) => {
+    if (name.startsWith('list')) reads();
+  });
+  const server = await startServer({ store });
+  const client = await server.connect();
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'hello');
+  const held = gate();
+  const isHeld = server.manager.get(thread.id).steadily(() => held.passed);
+  const leavers = await Promise.all(Array.from({ length: 20 }, () => server.connect()));
+  for (const leaver of leavers)
+    leaver.send({ id: 'late', method: 'thread/resume', params: { threadId: thread.id, excludeTurns: true } });
+  const waiting = (): number => server.server.connections.filter(({ pendingRequests }) => pendingRequests > 0).length;
+  await eventually(() => expect(waiting()).toBe(leavers.length));
+  await Promise.all(leavers.map((leaver) => leaver.close()));
+  await eventually(() => expect(server.server.connections).toHaveLength(1));
+  reads.mockClear();
+  held.open();
+  await isHeld;
+  await client.call('thread/resume', { threadId: thread.id, excludeTurns: true });
+  expect(reads).toHaveBeenCalledTimes(2);
+  expect(server.logged.filter((line) => line.includes('failed'))).toEqual([]);
+});
+
 it('CONN-16 as many clients are let in as may be, over all addresses, and one that leaves makes room', async () => {
   const server = await startServer({ maxConnections: 3 });
   const clients = [await server.connect(), await server.connect(), await connected(`unix://${server.socket}`)];

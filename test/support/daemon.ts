@@ -25,6 +25,8 @@ export interface DaemonLaunch {
   readonly execArgv?: readonly string[];
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it stands. */
+  readonly cwd?: string;
 }
 
 /** Runs a daemon on a home until the test ends. */
@@ -32,13 +34,13 @@ export async function startDaemon(
   home: string,
   args: readonly string[] = [],
   whenDone: WhenDone = onTestFinished,
-  { main = SKEIN, wrapper = [], execArgv = [], env = {} }: DaemonLaunch = {},
+  { main = SKEIN, wrapper = [], execArgv = [], env = {}, cwd = process.cwd() }: DaemonLaunch = {},
 ): Promise<RunningDaemon> {
   // Commands run by a login shell: without a home of somebody's it reads no profile, which may do and take anything.
   const environment = { ...process.env, HOME: home, ...env };
   const node = [process.execPath, ...execArgv, main, 'run', '--json', '--home', home, ...args];
   const [command = '', ...rest] = [...wrapper, ...node];
-  const running = start(command, rest, { env: environment }, whenDone);
+  const running = start(command, rest, { env: environment, cwd }, whenDone);
   const [line] = await running.said(/^\{.*\}\n/m);
   const info = JSON.parse(line) as DaemonInfo;
   return {

@@ -41,6 +41,7 @@ export interface Schema {
   readonly type?: string | readonly string[];
   readonly required?: readonly string[];
   readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
   readonly minimum?: number;
 }
 
@@ -98,19 +99,30 @@ export const schemaOf = (type: string): Schema & { readonly definitions?: Readon
  * Parameters of a method that have no more in them than they must; null if it can do without any.
  * @param text stands for every text
  */
-export function leastParams(method: string, text: string): unknown {
+export const leastParams = (method: string, text: string): unknown => madeParams(method, text, null);
+
+/**
+ * Parameters of a method with everything in them that can be; null if there are none.
+ * @param text stands for every text
+ * @param variant which of several shapes they have, wherever they may have several; counted round and round
+ */
+export const fullParams = (method: string, text: string, variant: number): unknown => madeParams(method, text, variant);
+
+function madeParams(method: string, text: string, variant: number | null): unknown {
   const { definitions = {} } = schema('ClientRequest.json') as { readonly definitions?: Record<string, Schema> };
   const params = variantsOf('ClientRequest.json').find((request) => methodOf(request) === method)?.properties.params;
-  const least = (of: Schema | undefined): unknown => {
-    if (of?.$ref !== undefined) return least(definitions[of.$ref.split('/').at(-1) ?? '']);
-    const [first] = of?.allOf ?? of?.oneOf ?? of?.anyOf ?? [];
-    if (first !== undefined) return least(first);
+  const made = (of: Schema | undefined): unknown => {
+    if (of?.$ref !== undefined) return made(definitions[of.$ref.split('/').at(-1) ?? '']);
+    const shapes = of?.allOf ?? of?.oneOf ?? of?.anyOf ?? [];
+    if (shapes.length > 0) return made(shapes[(variant ?? 0) % shapes.length]);
     if (of?.enum !== undefined) return of.enum[0];
     switch (typeof of?.type === 'string' ? of.type : of?.type?.[0]) {
-      case 'object':
-        return Object.fromEntries((of?.required ?? []).map((name) => [name, least(of?.properties?.[name])]));
+      case 'object': {
+        const names = variant === null ? (of?.required ?? []) : Object.keys(of?.properties ?? {});
+        return Object.fromEntries(names.map((name) => [name, made(of?.properties?.[name])]));
+      }
       case 'array':
-        return [];
+        return variant === null || of?.items === undefined ? [] : [made(of.items)];
       case 'string':
         return text;
       case 'boolean':
@@ -122,7 +134,7 @@ export function leastParams(method: string, text: string): unknown {
         return null;
     }
   };
-  return least(params);
+  return made(params);
 }
 
 const methodOf = ({ properties }: RequestVariant): string => properties.method.enum[0];

@@ -125,13 +125,12 @@ function report({ flag }: Invocation, info: DaemonInfo, what: string): ExitCode 
 const addresses = ({ listen, socket }: DaemonInfo): string =>
   [...listen, `unix://${socket}`].map((address) => `  ${address}\n`).join('');
 
+/** Undefined if nobody answers there: that the daemon runs is known without. */
 async function snapshotOf(socketPath: string): Promise<DebugSnapshot | undefined> {
   const debug = await DebugClient.connect(socketPath).catch(() => undefined);
-  try {
-    return await debug?.call('snapshot', {});
-  } finally {
-    debug?.close();
-  }
+  const snapshot = await debug?.call('snapshot', {}).catch(() => undefined);
+  debug?.close();
+  return snapshot;
 }
 
 function summaryOf({ daemon, connections, threads, stores }: DebugSnapshot): object {

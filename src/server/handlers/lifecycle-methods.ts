@@ -134,6 +134,8 @@ async function attach(
   // A long history is read while the thread goes on; only its end is read again when it stands still.
   const early = withTurns && thread.isStored ? await readAllTurns(manager, id) : [];
   await thread.steadily(async () => {
+    // A turn waits for this look, and everyone who comes after: not for clients that are gone.
+    if (request.connection.isClosed) throw invalidRequest('the client is gone');
     const isReadable = thread.isStored;
     const turns = withTurns && isReadable ? await withNewestTurns(manager, id, early) : [];
     const page = params.initialTurnsPage;
