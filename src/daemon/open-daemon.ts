@@ -19,6 +19,7 @@ import { LocalThreadStore } from '../store/local/local-thread-store.ts';
 import { OrganizationFile } from '../store/local/organization-file.ts';
 import { VERSION } from '../version.ts';
 import type { Config } from './config.ts';
+import { makeHomeDurable } from './durable-home.ts';
 import { lockHome } from './home-lock.ts';
 import { LastPorts } from './last-ports.ts';
 import { makePrivateFolder, readOrMake, replaceFile } from './private-files.ts';
@@ -57,6 +58,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
   assertSafe(addresses, config);
   const files = daemonFiles(home);
   makePrivateFolder(files.folder);
+  await makeHomeDurable(home, files.lock);
   const lock = lockHome(files.lock);
   releasers.add('the home lock', () => lock.release());
   const { log, close: closeLog } = openLog();

@@ -17,7 +17,8 @@ export interface OrganizationStore {
 
   /**
    * Sets or removes values, all of them or none, after every write that was asked for before.
-   * @throws SkeinError internal (with errno) if it could not be written; nothing of it is there then
+   * @throws SkeinError internal (with errno) if it could not be written; nothing of it is there then, or ever. uncertain if
+   * it may turn up after a crash, unless something else is written before
    */
   write(changes: readonly OrganizationChange[], durability: WriteDurability): Promise<void>;
 

@@ -5,8 +5,8 @@ import { posix } from '../../src/store/local/files.ts';
 type Call = (...args: readonly unknown[]) => Promise<unknown>;
 
 /**
- * What is synced, gets a name or loses it while something is done, in order: `fdatasync a`, `fsync a`, `rename a`, `unlink a`,
- * by paths below a home. What happens to locks is left out.
+ * What is synced, cut, gets a name or loses it while something is done, in order: `fdatasync a`, `fsync a`, `ftruncate a`, `rename a`,
+ * `unlink a`, by paths below a home. What happens to locks is left out.
  */
 export async function diskCalls(home: string, work: () => Promise<unknown>): Promise<readonly string[]> {
   const calls = posix as unknown as Record<string, Call>;
@@ -18,7 +18,7 @@ export async function diskCalls(home: string, work: () => Promise<unknown>): Pro
     if (!place.endsWith('.lock')) made.push(`${name} ${place}`);
   };
 
-  for (const name of ['fdatasync', 'fsync', 'rename', 'unlink']) {
+  for (const name of ['fdatasync', 'fsync', 'ftruncate', 'rename', 'unlink']) {
     calls[name] = async (...args) => {
       note(name, typeof args[0] === 'number' ? readlinkSync(`/proc/self/fd/${args[0]}`) : args[0]);
       return original[name]?.(...args);

@@ -35,3 +35,13 @@ export async function failing<T>(
     calls[name] = original;
   }
 }
+
+/** Fits the first call only. */
+export function once(): () => boolean {
+  let isFirst = true;
+  return () => {
+    const fits = isFirst;
+    isFirst = false;
+    return fits;
+  };
+}

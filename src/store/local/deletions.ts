@@ -1,15 +1,18 @@
-import { constants } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { invalidRequest, toSkeinError, uncertain } from '../../domain/errors.ts';
 import { isThreadId, type ThreadId } from '../../domain/ids.ts';
 import { arrayMember, isJsonObject, numberMember, stringMember, type JsonObject } from '../../domain/json.ts';
 import { parseRolloutFileName } from '../../domain/rollout-file-name.ts';
-import { FILE_MODE, ignoreMissing, makeDirectory, posix, syncDirectory, writeFully } from './files.ts';
+import { ignoreMissing, makeDirectory, posix, syncDirectory } from './files.ts';
 import type { HomeLayout } from './home-layout.ts';
 import { noRollout, type IndexAccess } from './index-access.ts';
 import type { NameIndex } from './name-index.ts';
+import { writeWhole } from './whole-file.ts';
 import type { WriterLock, WriterLocks } from './writer-locks.ts';
+
+/** How the names of intents end that are not whole: nothing was removed for them. */
+const UNFINISHED = '.new';
 
 /** A thread that is going to be removed, with its files as they were when that was decided. */
 interface Doomed {
@@ -70,6 +73,7 @@ export class Deletions {
   async finish(): Promise<void> {
     for (const fileName of await filesIn(this.#home.deletions)) {
       const first = fileName.replace(/\.json$/, '');
+      if (fileName.endsWith(UNFINISHED)) await posix.unlink(join(this.#home.deletions, fileName)).catch(() => {});
       if (isThreadId(first)) await this.#finish(first).catch(() => {});
     }
   }
@@ -114,16 +118,7 @@ export class Deletions {
       threadId,
       files: files.map(({ path, size }) => ({ path: this.#home.toStored(path), size })),
     }));
-    const temporary = `${this.#intentPath(first)}.new`;
-    const fd = await posix.open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, FILE_MODE);
-    try {
-      await writeFully(fd, Buffer.from(JSON.stringify({ threads })), 0);
-      await posix.fdatasync(fd);
-    } finally {
-      await posix.close(fd);
-    }
-    await posix.rename(temporary, this.#intentPath(first));
-    await syncDirectory(this.#home.deletions);
+    await writeWhole(this.#intentPath(first), [Buffer.from(JSON.stringify({ threads }))]);
   }
 
   /** Writes down what goes, and removes the files; if none can be removed, nothing was intended. */

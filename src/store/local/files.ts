@@ -62,6 +62,12 @@ export async function appendFully(fd: number, bytes: Buffer): Promise<void> {
   }
 }
 
+/** Cuts off what was written behind the first `size` bytes of a file and is refused: a loss of power does not bring it back. */
+export async function cutOff(fd: number, size: number): Promise<void> {
+  await posix.ftruncate(fd, size);
+  await posix.fdatasync(fd);
+}
+
 /** Reads a byte range, shorter only at the end of the file. */
 export async function readRange(fd: number, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);

@@ -1,15 +1,16 @@
 import { constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { conflict, errnoOf } from '../../domain/errors.ts';
+import { conflict, errnoOf, toSkeinError, uncertain } from '../../domain/errors.ts';
 import { isThreadId, type ThreadId } from '../../domain/ids.ts';
 import { isJsonObject, stringMember } from '../../domain/json.ts';
 import { formatTimestamp, parseTimestamp } from '../../domain/timestamps.ts';
 import { Mutex } from '../mutex.ts';
-import { appendFully, FILE_MODE, makeDirectory, OPEN_LOCK, posix, syncDirectory, writeFully } from './files.ts';
+import { appendFully, cutOff, FILE_MODE, makeDirectory, OPEN_LOCK, posix, syncDirectory } from './files.ts';
 import { tryLock, unlock } from './flock.ts';
 import { describeHolder } from './lock-holder.ts';
+import { writeWhole } from './whole-file.ts';
 
 /** One entry of `session_index.jsonl`: a name given to a thread. The last entry of an id counts, by place. */
 export interface NameEntry {
@@ -45,7 +46,10 @@ export class NameIndex {
     if (name !== null) await this.append(threadId, name, nowMs).catch(() => {});
   }
 
-  /** Adds an entry; durable when it returns. */
+  /**
+   * Adds an entry; durable when it returns.
+   * @throws the system's errors: the name will not turn up; uncertain if it may, because it could not be cut off again for good
+   */
   async append(threadId: ThreadId, name: string, nowMs: number): Promise<void> {
     await this.#locked(async () => {
       const fd = await posix.open(this.#path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT, FILE_MODE);
@@ -60,8 +64,9 @@ export class NameIndex {
           if (ino !== this.#durableInode) await syncDirectory(dirname(this.#path));
           this.#durableInode = ino;
         } catch (error) {
-          // A name that was refused must not turn up later.
-          await posix.ftruncate(fd, size).catch(() => {});
+          await cutOff(fd, size).catch(() => {
+            throw uncertain(toSkeinError(error, `cannot write ${this.#path}`));
+          });
           throw error;
         }
       } finally {
@@ -83,22 +88,8 @@ export class NameIndex {
         const entry = parseNameEntry(line);
         return entry === undefined || !threadIds.has(entry.threadId);
       });
-      if (kept.length < lines.length) await this.#replace(Buffer.concat(kept));
+      if (kept.length < lines.length) await writeWhole(this.#path, [Buffer.concat(kept)]);
     });
-  }
-
-  async #replace(content: Buffer): Promise<void> {
-    const folder = dirname(this.#path);
-    const temporary = join(folder, '.session_index.jsonl.new');
-    const fd = await posix.open(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, FILE_MODE);
-    try {
-      await writeFully(fd, content, 0);
-      await posix.fdatasync(fd);
-    } finally {
-      await posix.close(fd);
-    }
-    await posix.rename(temporary, this.#path);
-    await syncDirectory(folder);
   }
 
   #locked<T>(work: () => Promise<T>): Promise<T> {

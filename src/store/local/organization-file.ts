@@ -1,14 +1,17 @@
 import { constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { errnoOf, internal } from '../../domain/errors.ts';
+import { dirname } from 'node:path';
+import { errnoOf, internal, toSkeinError, uncertain } from '../../domain/errors.ts';
 import { arrayMember, isJsonObject, stringMember } from '../../domain/json.ts';
 import type { OrganizationChange, OrganizationKind } from '../../domain/organization.ts';
 import { Mutex } from '../mutex.ts';
 import type { OrganizationStore, WriteDurability } from '../organization-store.ts';
-import { appendFully, FILE_MODE, posix, syncDirectory, writeFully } from './files.ts';
+import { appendFully, cutOff, FILE_MODE, posix, syncDirectory } from './files.ts';
+import { writeWhole } from './whole-file.ts';
 
 const NEWLINE = 0x0a;
+
+const REFUSAL = 'what is set for threads could not be stored';
 
 /** Bytes that are out of date before the file is written anew, beside as many as are in use. */
 const SLACK_BYTES = 256 * 1_024;
@@ -16,7 +19,6 @@ const SLACK_BYTES = 256 * 1_024;
 /** Bytes of one line of a file that is written anew. */
 const BATCH_BYTES = 1_024 * 1_024;
 
-const WRITE_NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC;
 const ADD = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT;
 
 /**
@@ -35,14 +37,14 @@ export class OrganizationFile implements OrganizationStore {
   #usedBytes: number;
   /** It is certain that the file is found after a loss of power. Who made it may not have seen to that. */
   #isEntryDurable = false;
-  /** At the end is a line that was not finished. */
-  #isTorn: boolean;
+  /** It may hold something else than what is set: a line that was not finished, or what a disk that fails has made of it. */
+  #isDoubtful: boolean;
 
   private constructor(path: string, content: Buffer) {
     this.#path = path;
     this.#values = valuesIn(content);
     this.#size = content.length;
-    this.#isTorn = content.length > 0 && content.at(-1) !== NEWLINE;
+    this.#isDoubtful = content.length > 0 && content.at(-1) !== NEWLINE;
     this.#usedBytes = [...this.#values.values()].reduce((sum, value) => sum + bytesOf(value), 0);
   }
 
@@ -66,7 +68,7 @@ export class OrganizationFile implements OrganizationStore {
       try {
         await this.#add(lineOf(changes), durability);
       } catch (error) {
-        throw internal('what is set for threads could not be stored', error);
+        throw toSkeinError(error, REFUSAL);
       }
       for (const change of changes) this.#note(change);
       // Whether that works or not, what was asked for is done.
@@ -81,7 +83,7 @@ export class OrganizationFile implements OrganizationStore {
   async #add(line: Buffer, durability: WriteDurability): Promise<void> {
     let fd = await posix.open(this.#path, ADD, FILE_MODE);
     try {
-      if (this.#isTorn || (await posix.fstat(fd)).size !== this.#size) {
+      if (this.#isDoubtful || (await posix.fstat(fd)).size !== this.#size) {
         await posix.close(fd);
         fd = -1;
         await this.#replace();
@@ -92,8 +94,10 @@ export class OrganizationFile implements OrganizationStore {
         if (this.#size === 0) this.#isEntryDurable = false;
         if (durability === 'power') await this.#sync(fd);
       } catch (error) {
-        // What was refused must not turn up later.
-        await posix.ftruncate(fd, this.#size).catch(() => {});
+        await cutOff(fd, this.#size).catch(() => {
+          this.#isDoubtful = true;
+          throw uncertain(toSkeinError(error, REFUSAL));
+        });
         throw error;
       }
       this.#size += line.length;
@@ -103,31 +107,18 @@ export class OrganizationFile implements OrganizationStore {
   }
 
   async #sync(fd: number): Promise<void> {
+    // What the kernel drops then may be more than this write.
+    this.#isDoubtful = true;
     await posix.fdatasync(fd);
+    this.#isDoubtful = false;
     if (!this.#isEntryDurable) await syncDirectory(dirname(this.#path));
     this.#isEntryDurable = true;
   }
 
   /** Writes a file with what is set now, and nothing else. */
   async #replace(): Promise<void> {
-    const folder = dirname(this.#path);
-    const temporary = join(folder, `.${basename(this.#path)}.new`);
-    const fd = await posix.open(temporary, WRITE_NEW, FILE_MODE);
-    let size = 0;
-    try {
-      for (const batch of inBatches(this.#values.values())) {
-        const line = lineOf(batch);
-        await writeFully(fd, line, size);
-        size += line.length;
-      }
-      await posix.fdatasync(fd);
-    } finally {
-      await posix.close(fd);
-    }
-    await posix.rename(temporary, this.#path);
-    await syncDirectory(folder);
-    this.#size = size;
-    this.#isTorn = false;
+    this.#size = await writeWhole(this.#path, linesOf(this.#values.values()));
+    this.#isDoubtful = false;
   }
 
   #note(change: OrganizationChange): void {
@@ -147,17 +138,17 @@ const lineOf = (set: readonly OrganizationChange[]): Buffer => Buffer.from(`${JS
 
 const bytesOf = (change: OrganizationChange): number => Buffer.byteLength(JSON.stringify(change)) + 1;
 
-function* inBatches(changes: Iterable<OrganizationChange>): Generator<readonly OrganizationChange[]> {
+function* linesOf(changes: Iterable<OrganizationChange>): Generator<Buffer> {
   let batch: OrganizationChange[] = [];
   let bytes = 0;
   for (const change of changes) {
     batch.push(change);
     bytes += bytesOf(change);
     if (bytes < BATCH_BYTES) continue;
-    yield batch;
+    yield lineOf(batch);
     [batch, bytes] = [[], 0];
   }
-  if (batch.length > 0) yield batch;
+  if (batch.length > 0) yield lineOf(batch);
 }
 
 /** What counts of a file. Lines that are none cost themselves only; kinds of later versions are kept. */

@@ -38,6 +38,9 @@ const HABITS: Readonly<Record<Habit, number>> = {
   choose: 1,
 };
 
+/** What owners do to what they have set around a thread, when they are told to. */
+export type Change = 'pause' | 'reword' | 'withdraw' | 'reorder' | 'retitle';
+
 export interface OwnerOptions {
   readonly name: string;
   readonly client: RpcClient;
@@ -52,6 +55,9 @@ export interface OwnerOptions {
   /** Hears each refusal, as it came. */
   readonly onRefusal?: (method: string, body: Json) => void;
 }
+
+/** So many words take long enough to be interrupted. */
+const LONG = 3_000;
 
 /** A thread of this owner, while one daemon lives. */
 interface Owned {
@@ -120,7 +126,7 @@ export class Owner {
   }
 
   /** Does something with one of its threads, if that is still there; loads it, and takes it out of the archive, as need be. */
-  async perform(habit: Exclude<Habit, 'start'>, threadId: string): Promise<void> {
+  async perform(habit: Exclude<Habit, 'start'> | Change, threadId: string): Promise<void> {
     const owned = this.#owned.get(threadId);
     if (owned === undefined || !(await this.#load(owned))) return;
     switch (habit) {
@@ -150,6 +156,16 @@ export class Owner {
         return this.#model(owned);
       case 'choose':
         return this.#choose(owned);
+      case 'pause':
+        return this.#pause(owned);
+      case 'reword':
+        return this.#reword(owned);
+      case 'withdraw':
+        return this.#withdraw(owned);
+      case 'reorder':
+        return this.#reorder(owned);
+      case 'retitle':
+        return this.#retitle(owned);
     }
   }
 
@@ -259,13 +275,58 @@ export class Owner {
 
   /** Queues words, and waits until they are said. */
   async #queue(owned: Owned): Promise<void> {
-    for (let more = this.#random.below(3); more >= 0; more -= 1) {
-      const text = this.#words();
-      const thread = threadOf(owned);
-      const params = { input: asInput(text), clientUserMessageId: text.slice(0, 40) };
-      await this.#ask(owned, { ...thread, queued: [...thread.queued, text] }, 'queued', 'thread/queue/add', params);
-    }
+    for (let more = this.#random.below(3); more >= 0; more -= 1) await this.#enqueue(owned);
     await this.#drained(owned);
+  }
+
+  async #enqueue(owned: Owned): Promise<void> {
+    const text = this.#words();
+    const thread = threadOf(owned);
+    const params = { input: asInput(text), clientUserMessageId: text.slice(0, 40) };
+    await this.#ask(owned, { ...thread, queued: [...thread.queued, text] }, 'queued', 'thread/queue/add', params);
+  }
+
+  /** Interrupts a turn, which pauses the queue, and queues words that wait then. */
+  async #pause(owned: Owned): Promise<void> {
+    for (let isPaused = false; !isPaused;) {
+      const text = `${this.#words()}${' and'.repeat(LONG)}`;
+      const from = this.#client.frames.length;
+      const params = { input: asInput(text) };
+      const answer = await this.#ask(owned, withWords(owned.entry.certain, text), 'words', 'turn/start', params);
+      if (answer === undefined) return;
+      const turnId = answer.turn.id as string;
+      // It may have come to its end by itself.
+      isPaused = (await this.#tell(owned, 'turn/interrupt', { turnId })) !== undefined;
+      await this.#answered(owned, turnId, [text], from);
+    }
+    for (let count = 0; count < 3; count += 1) await this.#enqueue(owned);
+  }
+
+  async #reword(owned: Owned): Promise<void> {
+    const thread = threadOf(owned);
+    const text = this.#words();
+    const params = { queuedSubmissionId: (await this.#waiting(owned))[1], input: asInput(text) };
+    const queued = thread.queued.with(1, text);
+    await this.#ask(owned, { ...thread, queued }, 'changes of queues', 'thread/queue/update', params);
+  }
+
+  async #withdraw(owned: Owned): Promise<void> {
+    const thread = threadOf(owned);
+    const params = { queuedSubmissionId: (await this.#waiting(owned))[1] };
+    const queued = thread.queued.toSpliced(1, 1);
+    await this.#ask(owned, { ...thread, queued }, 'changes of queues', 'thread/queue/delete', params);
+  }
+
+  async #reorder(owned: Owned): Promise<void> {
+    const thread = threadOf(owned);
+    const params = { queuedSubmissionIds: (await this.#waiting(owned)).toReversed() };
+    const queued = thread.queued.toReversed();
+    await this.#ask(owned, { ...thread, queued }, 'changes of queues', 'thread/queue/reorder', params);
+  }
+
+  /** Ids of what waits, in order. */
+  async #waiting({ id: threadId }: Owned): Promise<readonly string[]> {
+    return (await this.#client.call('thread/queue/list', { threadId })).data.map(({ id }: Json) => id);
   }
 
   /** Waits until nothing waits in a loaded thread, and notes what was said of it. */
@@ -308,6 +369,21 @@ export class Owner {
     this.#sectionIds.set(name, sectionId);
     sections.push(name);
     await this.#ask(owned, { ...threadOf(owned), section: name }, 'sections', 'thread/section/move', { sectionId });
+  }
+
+  /** Renames the section that the thread is in. */
+  async #retitle(owned: Owned): Promise<void> {
+    const thread = threadOf(owned);
+    const { section } = thread;
+    const { sections } = this.#ledger;
+    const sectionId = section === null ? undefined : this.#sectionIds.get(section);
+    if (section === null || sectionId === undefined) return;
+    const name = `section ${this.#next()}`;
+    sections.splice(sections.indexOf(section), 1);
+    const next = { ...thread, section: name };
+    const answer = await this.#ask(owned, next, 'sections', 'threadSection/update', { sectionId, name });
+    sections.push(answer === undefined ? section : name);
+    this.#sectionIds.set(name, sectionId);
   }
 
   /** Marks it as unread from its start, or as read. */

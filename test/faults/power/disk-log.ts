@@ -21,8 +21,11 @@ export type Sync =
 
 export type LogEntry = NameChange | DataChange | Sync;
 
-/** Calls whose work can be left out, to see that it is missed. */
-export type Swallowed = (call: 'fsync' | 'fdatasync', path: string) => boolean;
+/** Calls whose work can be left out, to see that it is missed; of a cut: nothing else has happened to the file since it was made shorter. */
+export type Swallowed = (call: 'fsync' | 'fdatasync', path: string, isOfCut: boolean) => boolean;
+
+/** A call that a disk refuses; half of a write is done before. */
+export type Refused = 'write' | 'ftruncate' | 'fdatasync';
 
 type Call = (...args: readonly unknown[]) => Promise<unknown>;
 
@@ -37,6 +40,8 @@ export interface DiskLog {
    * dead then, and their descriptors closed. @returns false if it was done before
    */
   dieAfter(changes: number, work: () => Promise<unknown>): Promise<boolean>;
+  /** Refuses the next call of each of these kinds on one file while something is done, one after the other. */
+  refusing(path: string, calls: readonly Refused[], work: () => Promise<unknown>): Promise<unknown>;
 }
 
 /**
@@ -62,6 +67,14 @@ export async function recordingDisk<T>(work: (log: DiskLog) => Promise<T>, swall
   }
 }
 
+/** What is to be refused of a file. */
+interface Refusals {
+  readonly path: string;
+  readonly calls: readonly Refused[];
+}
+
+const NOTHING: Refusals = { path: '', calls: [] };
+
 class Recorder implements DiskLog {
   readonly entries: LogEntry[] = [];
   /** Of the process that works on the disk: when it is dead, what it had called comes to no end. */
@@ -70,6 +83,7 @@ class Recorder implements DiskLog {
   #die = (): void => {};
   readonly #original: Record<string, Call>;
   readonly #swallowed: Swallowed;
+  #refused: Refusals = NOTHING;
   /** What a descriptor leads to: a file with its number in the log, a folder, or what is of no interest. */
   readonly #open = new Map<number, { readonly path: string; readonly file: number | undefined }>();
   /** Files by their number on the disk, which is given away again when one is gone. */
@@ -90,9 +104,19 @@ class Recorder implements DiskLog {
     this.#left = Number.POSITIVE_INFINITY;
     if (!isDead) return false;
     this.#life += 1;
+    this.#refused = NOTHING;
     for (const fd of this.#open.keys()) closeSync(fd);
     this.#open.clear();
     return true;
+  }
+
+  async refusing(path: string, calls: readonly Refused[], work: () => Promise<unknown>): Promise<unknown> {
+    this.#refused = { path, calls };
+    try {
+      return await work();
+    } finally {
+      this.#refused = NOTHING;
+    }
   }
 
   link(path: string, to: string, make: () => void): void {
@@ -159,6 +183,7 @@ class Recorder implements DiskLog {
   async #made(name: string, args: readonly unknown[]): Promise<unknown> {
     const life = this.#life;
     if (this.#isDeadAt(name, args)) return new Promise(() => {});
+    this.#refuse(name, args);
     const result = await (this.#original[name] as Call)(...args);
     return life === this.#life ? result : new Promise(() => {});
   }
@@ -170,6 +195,14 @@ class Recorder implements DiskLog {
     this.#left = Number.NEGATIVE_INFINITY;
     this.#die();
     return true;
+  }
+
+  #refuse(name: string, args: readonly unknown[]): void {
+    const { path, calls } = this.#refused;
+    if (name !== calls[0] || this.#open.get(args[0] as number)?.path !== path) return;
+    if (name === 'write') this.#writeHalf(args);
+    this.#refused = { path, calls: calls.slice(1) };
+    throw Object.assign(new Error(`EIO: injected, ${name}`), { code: 'EIO' });
   }
 
   #writeHalf([fd, bytes, offset, length, at]: readonly unknown[]): void {
@@ -226,12 +259,17 @@ class Recorder implements DiskLog {
     // Elsewhere others can work meanwhile, as they could if this took its time.
     await new Promise((resolve) => setImmediate(resolve));
     if (life !== this.#life) return new Promise(() => {});
-    if (opened === undefined || this.#swallowed(call, opened.path)) return;
+    this.#refuse(call, [fd]);
+    if (opened === undefined) return;
     const { path, file } = opened;
+    const last = this.entries.findLast((entry) => isData(entry) && entry.file === file);
+    if (this.#swallowed(call, path, last?.kind === 'truncate')) return;
     if (file === undefined) this.entries.push({ kind: 'syncFolder', path, covered });
     else this.entries.push({ kind: 'syncFile', file, covered });
   }
 }
+
+const isData = (entry: LogEntry): entry is DataChange => entry.kind === 'write' || entry.kind === 'truncate';
 
 function changesDisk(name: string, args: readonly unknown[]): boolean {
   if (name === 'open') return ((args[1] as number) & constants.O_CREAT) !== 0;

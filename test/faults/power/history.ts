@@ -13,6 +13,9 @@ const STEPS = 14;
 /** A store dies at one of the changes after as many as this, if it does. */
 const CHANGES = 12;
 
+/** In half of the histories the disk refuses some writes: in those whose seed has this bit. */
+const REFUSES = 2;
+
 /** What stores have done to a disk, and what they have promised meanwhile. */
 export interface History {
   readonly home: string;
@@ -25,7 +28,7 @@ export function playHistory(seed: number, whenDone: WhenDone, swallowed?: Swallo
   const random = new Random(seed);
   const home = tempFolder('skein-power-', whenDone);
   return recordingDisk(async (log) => {
-    const work = new PowerWork(home, log, random);
+    const work = new PowerWork(home, log, random, (seed & REFUSES) === 0 ? undefined : new Random(~seed));
     for (let left = STEPS; left > 0;) {
       const steps = random.chance(0.5) ? left : 1 + random.below(left);
       left -= steps;

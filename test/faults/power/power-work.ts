@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { SkeinError } from '../../../src/domain/errors.ts';
 import { newThreadId, type ThreadId } from '../../../src/domain/ids.ts';
 import type { HistoryMode, MemoryMode } from '../../../src/domain/session-meta.ts';
 import { NO_FACTS } from '../../../src/domain/thread-facts.ts';
@@ -9,7 +10,7 @@ import { createThread, forkThread, wordsIn } from '../../support/local-threads.t
 import { record, turnItems } from '../../support/records.ts';
 import type { Random } from '../random.ts';
 import { compressDurably } from './compress-durably.ts';
-import type { DiskLog } from './disk-log.ts';
+import type { DiskLog, Refused } from './disk-log.ts';
 import { Promised } from './promises.ts';
 
 /** What was promised of a thread. */
@@ -67,6 +68,16 @@ const WEIGHTS: Readonly<Record<Step, number>> = {
   rewrite: 0.3,
 };
 
+/** What a disk refuses of a write, and of taking it back. */
+const REFUSALS: readonly (readonly Refused[])[] = [
+  ['write'],
+  ['fdatasync'],
+  ['write', 'ftruncate'],
+  ['write', 'fdatasync'],
+  ['fdatasync', 'ftruncate'],
+  ['fdatasync', 'fdatasync'],
+];
+
 /** Random work on a store, and the promises that the store makes meanwhile. */
 export class PowerWork {
   readonly threads: PromisedThread[] = [];
@@ -77,12 +88,15 @@ export class PowerWork {
   #store!: LocalThreadStore;
   #organization!: OrganizationFile;
   readonly #random: Random;
+  /** Chooses what is refused. */
+  readonly #refusals: Random | undefined;
   #count = 0;
 
-  constructor(home: string, log: DiskLog, random: Random) {
+  constructor(home: string, log: DiskLog, random: Random, refusals?: Random) {
     this.#home = home;
     this.#log = log;
     this.#random = random;
+    this.#refusals = refusals;
   }
 
   /** Goes on with a store that was opened anew, from what it finds: what was under way when the last one died may be done or not. */
@@ -137,7 +151,11 @@ export class PowerWork {
         // A thread that is not stored yet is, durably, before it has a name. One that is may be less durable than its name.
         const isLazy = !thread.isThere.now;
         if (isLazy) thread.isThere.begin(true, this.#moment);
-        await this.#change([thread.name, name], () => this.#store.updateThreadMetadata(id, { name }));
+        const isDone = await this.#tryTo([thread.name, name], 'session_index.jsonl', () =>
+          this.#store.updateThreadMetadata(id, { name }),
+        );
+        if (isDone) thread.name.settle(this.#moment);
+        else this.#isFound(thread.name, (await this.#store.readThread(id, { includeArchived: true })).name);
         if (isLazy) this.#settle(thread);
         return;
       }
@@ -244,10 +262,29 @@ export class PowerWork {
     this.marks.set(key, promised);
     const value = this.#random.chance(0.2) ? null : `${this.#new('mark')} ${more}`;
     const durability = this.#random.pick(['power', 'process'] as const);
-    promised.begin(value, this.#moment);
-    await this.#organization.write([{ kind: 'read', key, value } as never], durability);
+    const isDone = await this.#tryTo([promised, value], 'skein_threads.jsonl', () =>
+      this.#organization.write([{ kind: 'read', key, value } as never], durability),
+    );
+    if (!isDone) return;
     if (durability === 'power') for (const each of this.marks.values()) each.settle(this.#moment);
     this.acknowledged += 1;
+  }
+
+  /** Changes something in a file of the home; the disk may refuse that. @returns false if it has */
+  async #tryTo<T>([promised, value]: [Promised<T>, T], file: string, work: () => Promise<unknown>): Promise<boolean> {
+    const refused = this.#refusals?.chance(0.4) === true ? this.#refusals.pick(REFUSALS) : [];
+    const before = promised.now;
+    promised.begin(value, this.#moment);
+    try {
+      await this.#log.refusing(join(this.#home, file), refused, work);
+      return true;
+    } catch (error) {
+      if (refused.length === 0) throw error;
+      // Else either may be found from now on.
+      if ((error as SkeinError).code === 'uncertain') promised.begin(before, this.#moment);
+      else promised.refuse(this.#moment);
+      return false;
+    }
   }
 
   async #change<T>([promised, value]: [Promised<T>, T], work: () => Promise<unknown>): Promise<void> {

@@ -33,6 +33,19 @@ async function archived(owner: Owner): Promise<string> {
   return threadId;
 }
 
+/** A thread for which words wait. */
+async function queued(owner: Owner): Promise<string> {
+  const threadId = await owner.start();
+  await owner.perform('pause', threadId);
+  return threadId;
+}
+
+async function sectioned(owner: Owner): Promise<string> {
+  const threadId = await owner.start();
+  await owner.perform('section', threadId);
+  return threadId;
+}
+
 const nothing = (): Promise<string> => Promise.resolve('');
 
 /** How an operation is prepared, and done. */
@@ -47,7 +60,11 @@ const STEPS: Readonly<Record<string, Steps>> = {
   unarchive: { prepare: archived, act: (owner, id) => owner.perform('unarchive', id) },
   delete: { prepare: reverted, act: (owner, id) => owner.perform('remove', id) },
   queue: { prepare: begun, act: (owner, id) => owner.perform('queue', id) },
+  'queue update': { prepare: queued, act: (owner, id) => owner.perform('reword', id) },
+  'queue delete': { prepare: queued, act: (owner, id) => owner.perform('withdraw', id) },
+  'queue reorder': { prepare: queued, act: (owner, id) => owner.perform('reorder', id) },
   section: { prepare: begun, act: (owner, id) => owner.perform('section', id) },
+  'section rename': { prepare: sectioned, act: (owner, id) => owner.perform('retitle', id) },
   mark: { prepare: begun, act: (owner, id) => owner.perform('mark', id) },
   settings: { prepare: begun, act: (owner, id) => owner.perform('model', id) },
   default: { prepare: begun, act: (owner, id) => owner.perform('choose', id) },

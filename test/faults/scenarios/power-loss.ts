@@ -34,6 +34,7 @@ const SABOTAGES: readonly (readonly [string, Swallowed])[] = [
   ['without fdatasync', (call) => call === 'fdatasync'],
   ['without syncs of folders', (call) => call === 'fsync'],
   ['with names before content', (_, path) => UNFINISHED.test(path)],
+  ['without syncs of what is cut off', (_call, _path, isOfCut) => isOfCut],
 ];
 
 /** Histories that have shown what was wrong, or show that it would be if it were done again; every run begins with them. */
@@ -42,6 +43,8 @@ const HISTORIES: ReadonlyMap<string, number> = new Map([
   ['folders above that nobody had synced; names before content', 1_827_943_904],
   ['a fork of words that were not durable', 240_425_465],
   ['an index that had read what was lost', 2_982_484_353],
+  ['a refused name that came back', 5_018],
+  ['a refused mark that came back', 5_034],
 ]);
 
 interface Losses {

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { ThreadId } from '../../../src/domain/ids.ts';
 import { NameIndex } from '../../../src/store/local/name-index.ts';
-import { failing } from '../../support/failing-disk.ts';
+import { diskCalls } from '../../support/disk-calls.ts';
+import { failing, once } from '../../support/failing-disk.ts';
 import { storedThread, useLocalStore } from '../../support/local-threads.ts';
 import { otherProcess } from '../../support/lock-child.ts';
 import { someThreadId, T0 } from '../../support/records.ts';
@@ -133,13 +134,32 @@ it('NAME-5 a name that cannot be written is refused and leaves no trace, and a f
     });
     expect(text()).toBe(before);
   }
-  await failing('fdatasync', 'EIO', async () => {
-    await expect(names.append(second, 'lost', T0)).rejects.toMatchObject({ code: 'EIO' });
-  });
+  const refused = failing('fdatasync', 'EIO', () => names.append(second, 'lost', T0), once());
+  await expect(refused).rejects.toMatchObject({ code: 'EIO' });
   expect(text()).toBe(before);
   await names.append(second, 'written', T0);
   await names.remove(new Set([first]));
   expect(text()).toContain('"written"');
   expect(text()).not.toContain('"kept"');
   expect(existsSync(join(path, '../.session_index.jsonl.new'))).toBe(false);
+});
+
+it('NAME-7 what is cut off of a refused name is cut off for good, or the refusal is uncertain', async () => {
+  const { names, path, text } = useNames();
+  const [first, second] = [someThreadId(), someThreadId()];
+  await names.append(first, 'kept', T0);
+  const before = text();
+  const add = (): Promise<void> => names.append(second, 'refused', T0);
+  for (const refused of [
+    () => failing('write', 'half, then ENOSPC', add),
+    () => failing('fdatasync', 'EIO', add, once()),
+  ]) {
+    const calls = await diskCalls(join(path, '..'), () => refused().catch(() => {}));
+    expect(calls).toEqual(['ftruncate session_index.jsonl', 'fdatasync session_index.jsonl']);
+    expect(text()).toBe(before);
+  }
+  const unsynced = failing('fdatasync', 'EIO', add);
+  await expect(unsynced).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
+  const uncut = failing('ftruncate', 'EIO', () => failing('fdatasync', 'EIO', add, once()));
+  await expect(uncut).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
 });

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { OrganizationFile } from '../../../src/store/local/organization-file.ts';
 import { mark, registerOrganizationStoreContract, setIn } from '../../contract/organization-store-contract.ts';
-import { failing, type Fault } from '../../support/failing-disk.ts';
+import { diskCalls } from '../../support/disk-calls.ts';
+import { failing, once, type Fault } from '../../support/failing-disk.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 
 const newPath = (): string => join(tempFolder(), 'skein_threads.jsonl');
@@ -38,16 +39,18 @@ it('ORG-4 a write is there whole or not at all, wherever it was cut', async () =
   }
 });
 
-it.each<['write' | 'fdatasync' | 'open', Fault]>([
-  ['write', 'ENOSPC'],
-  ['write', 'half, then ENOSPC'],
-  ['fdatasync', 'EIO'],
-  ['open', 'EIO'],
-])('ORG-4 a write that the disk refuses (%s: %s) leaves nothing, and can be made again', async (call, fault) => {
+const always = (): (() => boolean) => () => true;
+
+it.each<['write' | 'fdatasync' | 'open', Fault, typeof once]>([
+  ['write', 'ENOSPC', always],
+  ['write', 'half, then ENOSPC', always],
+  ['fdatasync', 'EIO', once],
+  ['open', 'EIO', always],
+])('ORG-4 a write that the disk refuses (%s: %s) leaves nothing, and can be made again', async (call, fault, fits) => {
   const path = newPath();
   const store = await OrganizationFile.open(path);
   await store.write([mark('a', '1')], 'power');
-  const refused = failing(call, fault, () => store.write([mark('a', '2')], 'power'));
+  const refused = failing(call, fault, () => store.write([mark('a', '2')], 'power'), fits());
   await expect(refused).rejects.toMatchObject({
     code: 'internal',
     detail: { errno: fault === 'EIO' ? 'EIO' : 'ENOSPC' },
@@ -125,4 +128,46 @@ it('ORG-7 if the file is cut or removed under the daemon, the next write puts ba
   truncateSync(path, 10);
   await store.write([mark('c', '3')], 'power');
   expect(Object.keys(await found(path))).toEqual(['readState a', 'readState b', 'readState c']);
+});
+
+it.each<['write' | 'fdatasync', Fault, typeof once]>([
+  ['write', 'half, then ENOSPC', always],
+  ['fdatasync', 'EIO', once],
+])('ORG-10 what a refused write (%s: %s) has left is cut off for good', async (call, fault, fits) => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  await store.write([mark('a', '1')], 'power');
+  const write = (): Promise<void> => store.write([mark('a', '2')], 'power');
+  const refused = (): Promise<unknown> => failing(call, fault, write, fits()).catch(() => {});
+  const calls = await diskCalls(join(path, '..'), refused);
+  expect(calls).toEqual(['ftruncate skein_threads.jsonl', 'fdatasync skein_threads.jsonl']);
+});
+
+it('ORG-10 one that cannot be cut off for good is uncertain, and goes with the next write, as does what a failed sync may have lost', async () => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  await store.write([mark('a', '1')], 'process');
+  const refused = (value: string): Promise<void> => store.write([mark('a', value)], 'power');
+  const next = async (key: string): Promise<void> => {
+    const anew = 'rename .skein_threads.jsonl.new';
+    const write = (): Promise<void> => store.write([mark(key, '1')], 'power');
+    expect(await diskCalls(join(path, '..'), write)).toContain(anew);
+    expect(await diskCalls(join(path, '..'), write)).not.toContain(anew);
+  };
+  const uncertain = { code: 'uncertain', detail: { errno: 'EIO' } };
+  const unsynced = failing('fdatasync', 'EIO', () => refused('2'));
+  await expect(unsynced).rejects.toMatchObject(uncertain);
+  await next('b');
+  const uncut = failing('ftruncate', 'EIO', () => failing('fdatasync', 'EIO', () => refused('3'), once()));
+  await expect(uncut).rejects.toMatchObject(uncertain);
+  expect(await found(path)).toMatchObject({ 'readState a': state('3') });
+  await next('c');
+  const half = failing('write', 'half, then ENOSPC', () => failing('fdatasync', 'EIO', () => refused('3')));
+  await expect(half).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'ENOSPC' } });
+  await next('e');
+  const cut = failing('fdatasync', 'EIO', () => refused('4'), once());
+  await expect(cut).rejects.toMatchObject({ code: 'internal' });
+  await next('d');
+  const keys = ['a', 'b', 'c', 'd', 'e'];
+  expect(await found(path)).toEqual(Object.fromEntries(keys.map((key) => [`readState ${key}`, state('1')])));
 });
