@@ -216,7 +216,7 @@ export class IndexService implements IndexApi {
       this.#life.parts.sync.acknowledgeFolders(paths);
       this.#life.parts.sync.refreshFiles(paths);
       await this.#life.readGrown();
-      // Where no folder could be watched yet, as in a new home, nobody else tells of a new file.
+      // Nobody else may tell of a new file: not every folder can be watched.
       this.#life.goOnBuilding();
       await this.#dropCopies();
     });

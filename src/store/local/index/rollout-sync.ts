@@ -84,6 +84,7 @@ export class RolloutSync {
 
   /** Compares all files with their rows, newest day first. Notes what differs; reads nothing. */
   async sweep(): Promise<void> {
+    this.#watchHome();
     const known = this.#rollouts.snapshot();
     const met = new Set<string>();
     for (const folder of rolloutFolders(this.#home)) {
@@ -101,6 +102,7 @@ export class RolloutSync {
 
   /** Looks at all known folders, and into those whose entries have changed. */
   refreshFolders(): void {
+    this.#watchHome();
     for (const folder of [...rolloutRoots(this.#home), ...this.#folders.values()]) this.#visit(folder);
   }
 
@@ -264,6 +266,14 @@ export class RolloutSync {
       }
     }
     this.#threads.refresh(row.threadId);
+  }
+
+  /** Until there is a folder of rollouts only the home can tell of the first one. */
+  #watchHome(): void {
+    const { home, sessions } = this.#home;
+    const state = stateOfFolder(home);
+    if (stateOfFolder(sessions) !== undefined) this.#watcher.unwatchFolder(home);
+    else if (state !== undefined) this.#watcher.watchFolder(home, state.inode);
   }
 
   /** Watches first and looks then: what happens in between is told, or seen, or both. */

@@ -427,12 +427,21 @@ describe('the life of an index', () => {
     expect(firstWords((await index.list(query({ isIndexOnly: true }))).data)[0]).toBe('new');
   });
 
-  it('INDEX-13 a file that this process has made is read, also where the system tells of none', async () => {
+  it('INDEX-13 the first file of a new home is read without being asked for', async () => {
     const home = tempFolder();
     const index = openIndex(home);
     await index.whenReady();
-    // There was no folder that could be watched.
-    const { path } = writeRollout(home, { said: ['new'] });
+    const { threadId } = writeRollout(home);
+    while ((await index.status()).indexed < 1) await new Promise(setImmediate);
+    const { data } = await index.list(query({ isIndexOnly: true }));
+    expect(data.map(({ id }) => id)).toEqual([threadId]);
+  });
+
+  it('INDEX-13 a file that this process has made is read, also if the system has not told of it yet', async () => {
+    const home = tempFolder();
+    const index = openIndex(home);
+    await index.whenReady();
+    const { path } = writeRollout(home);
     await index.touch([path]);
     const { state, pending } = await index.status();
     expect({ state, pending }).not.toEqual({ state: 'ready', pending: 1 });
