@@ -79,7 +79,8 @@ export const powerLoss: Scenario = {
     const missed: string[] = [];
     const details: Record<string, number> = {};
     for (const [name, swallowed] of SABOTAGES) {
-      const broken = await losing(ENOUGH, seedsFrom(random.fork(), ENOUGH), whenDone, () => {}, swallowed);
+      const tried = [...HISTORIES.values(), ...seedsFrom(random.fork(), ENOUGH)];
+      const broken = await losing(ENOUGH, tried, whenDone, () => {}, swallowed);
       if (broken.defects.length === 0) missed.push(`${broken.losses} losses have not shown a store ${name}`);
       else details[`${name}: caught at loss`] = broken.losses;
     }
