@@ -394,6 +394,26 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         expect(await store.updateThreadMetadata(threadId, { name: 'hello' })).toMatchObject({ name: null });
       });
 
+      it.each(BOTH_MODES)(
+        'META-12 git facts that were cleared stay so, whatever is changed next (%s)',
+        async (mode) => {
+          const threadId = someThreadId();
+          await store.createThread({
+            threadId,
+            historyMode: mode,
+            cwd: '/here',
+            createdAtMs: T0,
+            header: async () => headerPayload(threadId, mode, { git: { commit_hash: 'abc' } }),
+          });
+          await turn(threadId, mode, 'a');
+          await store.shutdownThread(threadId);
+          expect((await store.readThread(threadId)).git).toMatchObject({ sha: 'abc' });
+          await store.updateThreadMetadata(threadId, { gitInfo: { sha: null } });
+          expect((await store.updateThreadMetadata(threadId, { memoryMode: 'disabled' })).git).toBeNull();
+          expect((await store.updateThreadMetadata(threadId, { name: 'named' })).git).toBeNull();
+        },
+      );
+
       it('META-11 facts about other threads in a copied history are ignored', async () => {
         const other = someThreadId();
         const threadId = someThreadId();

@@ -38,7 +38,8 @@ export async function readHeader(path: string, threadId: ThreadId): Promise<Json
 export function patchRecord(header: JsonObject, thread: StoredThread, patch: ThreadMetadataPatch): RolloutItem {
   const git = patch.gitInfo === undefined ? thread.git : patchedGit(thread.git, patch.gitInfo);
   const kept = Object.fromEntries(Object.entries(header).filter(([key]) => !HEADER_ONLY.has(key)));
-  const speaksOfGit = git !== null || patch.gitInfo !== undefined;
+  // What the first line says must not come back once it was cleared.
+  const speaksOfGit = git !== null || patch.gitInfo !== undefined || header['git'] !== undefined;
   return {
     type: 'session_meta',
     payload: {
