@@ -397,16 +397,7 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
       it.each(BOTH_MODES)(
         'META-12 git facts that were cleared stay so, whatever is changed next (%s)',
         async (mode) => {
-          const threadId = someThreadId();
-          await store.createThread({
-            threadId,
-            historyMode: mode,
-            cwd: '/here',
-            createdAtMs: T0,
-            header: async () => headerPayload(threadId, mode, { git: { commit_hash: 'abc' } }),
-          });
-          await turn(threadId, mode, 'a');
-          await store.shutdownThread(threadId);
+          const { threadId } = await stored(mode, ['a'], { git: { commit_hash: 'abc' } });
           expect((await store.readThread(threadId)).git).toMatchObject({ sha: 'abc' });
           await store.updateThreadMetadata(threadId, { gitInfo: { sha: null } });
           expect((await store.updateThreadMetadata(threadId, { memoryMode: 'disabled' })).git).toBeNull();
