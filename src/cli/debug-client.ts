@@ -17,6 +17,8 @@ export class DebugClient {
   readonly #closed: Promise<void>;
   #onNotification: (method: string, params: JsonObject) => void = () => {};
   #partial = '';
+  #evicted: string | undefined;
+  #wasAnswered = false;
   #lastId = 0;
 
   private constructor(socket: Socket) {
@@ -26,7 +28,7 @@ export class DebugClient {
     socket.on('error', () => {});
     this.#closed = new Promise((resolve) => {
       socket.on('close', () => {
-        for (const { reject } of this.#waiting.values()) reject(lost());
+        for (const { reject } of this.#waiting.values()) reject(lost(this.#evicted));
         this.#waiting.clear();
         resolve();
       });
@@ -46,6 +48,16 @@ export class DebugClient {
   /** Resolves when the connection has ended. */
   get closed(): Promise<void> {
     return this.#closed;
+  }
+
+  /** Why it had to make room for others, if it had to. */
+  get evicted(): string | undefined {
+    return this.#evicted;
+  }
+
+  /** It had to make room for others before it was answered anything: whoever asks again may be answered. */
+  get wasTurnedAway(): boolean {
+    return this.#evicted !== undefined && !this.#wasAnswered;
   }
 
   call<M extends DebugMethod>(method: M, params: DebugMethods[M]['params']): Promise<DebugMethods[M]['result']> {
@@ -74,10 +86,15 @@ export class DebugClient {
   #take(message: unknown): void {
     if (!isJsonObject(message)) return;
     const method = stringMember(message, 'method');
+    if (method === 'evicted') {
+      this.#evicted = stringMember(objectMember(message, 'params') ?? {}, 'reason') ?? 'no reason is given';
+      return;
+    }
     if (method !== undefined) {
       this.#onNotification(method, objectMember(message, 'params') ?? {});
       return;
     }
+    this.#wasAnswered = true;
     const id = Number(message['id']);
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
@@ -87,4 +104,5 @@ export class DebugClient {
   }
 }
 
-const lost = (): CliError => new CliError(EXIT.failure, 'the connection to the daemon was lost');
+const lost = (evicted: string | undefined): CliError =>
+  new CliError(EXIT.failure, `the connection to the daemon was lost${evicted === undefined ? '' : `: ${evicted}`}`);

@@ -6,7 +6,7 @@ import { parseThreadId } from '../domain/ids.ts';
 import { isJsonObject, stringMember, type JsonObject } from '../domain/json.ts';
 import { encodeError, encodeResult, parseClientMessage } from '../protocol/envelope.ts';
 import { errorBodyOf } from '../protocol/errors.ts';
-import type { DebugMethod } from '../protocol/debug.ts';
+import type { DebugEvicted, DebugMethod } from '../protocol/debug.ts';
 import type { Transition } from '../runtime/transitions.ts';
 import { listenOnSocketFile } from '../server/socket-file.ts';
 import { describeThreadInDetail, LoopDelay, takeSnapshot, type Inspected } from './snapshot.ts';
@@ -72,7 +72,7 @@ export class DebugServer {
     const leaver = [...this.#sessions].find(({ isFollowing }) => !isFollowing) ?? longest;
     if (leaver === undefined) return;
     this.#sessions.delete(leaver);
-    leaver.end();
+    leaver.evict(`${MAX_CONNECTIONS} others are connected to the debug socket, and have asked since`);
   }
 }
 
@@ -101,6 +101,14 @@ class Session {
   /** It hears transitions, and need not ask for anything more. */
   get isFollowing(): boolean {
     return this.#stopTail !== undefined;
+  }
+
+  /** Ends it with the reason, if its client still takes anything. */
+  evict(reason: string): void {
+    if (this.#socket.writableLength === 0) {
+      this.#send(JSON.stringify({ method: 'evicted', params: { reason } satisfies DebugEvicted }));
+    }
+    this.end();
   }
 
   end(): void {

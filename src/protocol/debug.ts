@@ -39,6 +39,11 @@ export interface DebugDropped {
   readonly dropped: number;
 }
 
+/** Told before the connection ends: what is not answered by now is not answered. */
+export interface DebugEvicted {
+  readonly reason: string;
+}
+
 export interface DebugThread {
   readonly threadId: string;
   /** `opening`, `lazy`, `materialized`, `flushing`, `recovering`, `shuttingDown`, `shutDown`, `initFailed`. */

@@ -1,6 +1,15 @@
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { lockHome } from '../../src/daemon/home-lock.ts';
@@ -189,4 +198,36 @@ it('CLI-39 status says that the daemon runs also while its debug socket answers 
   await once(deaf, 'listening');
   const { code, json } = await skein(home, ['status', '--json']);
   expect([code, json.isRunning, json.pid]).toEqual([0, true, info.pid]);
+});
+
+it('CLI-40 who had to make room at the debug socket before it was answered asks again', async () => {
+  const home = tempFolder();
+  const { info } = await startDaemon(home);
+  const path = info.debugSocket ?? '';
+  renameSync(path, `${path}.own`);
+  let turnedAway = 0;
+  const crowded = createServer((socket) => {
+    if (turnedAway < 2) {
+      turnedAway += 1;
+      socket.resume().end('{"method":"evicted","params":{"reason":"too many"}}\n');
+    } else socket.pipe(createConnection(`${path}.own`)).pipe(socket);
+  }).listen(path);
+  onTestFinished(() => void crowded.close());
+  await once(crowded, 'listening');
+  const { code, json, stderr } = await skein(home, ['debug', 'snapshot', '--json']);
+  expect([code, stderr, turnedAway, json.daemon.pid]).toEqual([0, '', 2, info.pid]);
+});
+
+it('CLI-40 whoever has to make room each time is told why', async () => {
+  const home = tempFolder();
+  const path = (await startDaemon(home)).info.debugSocket ?? '';
+  unlinkSync(path);
+  const crowded = createServer(
+    (socket) => void socket.resume().end('{"method":"evicted","params":{"reason":"too many"}}\n'),
+  );
+  crowded.listen(path);
+  onTestFinished(() => void crowded.close());
+  await once(crowded, 'listening');
+  const { code, stderr } = await skein(home, ['debug', 'snapshot']);
+  expect([code, stderr]).toEqual([1, expect.stringContaining('the connection to the daemon was lost: too many')]);
 });

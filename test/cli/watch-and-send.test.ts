@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { SKEIN, startDaemon } from '../support/daemon.ts';
+import { connectDebug } from '../support/debug-lines.ts';
 import { start } from '../support/process.ts';
 import { skein } from '../support/skein.ts';
 import { tempFolder } from '../support/temp-home.ts';
@@ -74,4 +75,16 @@ it('CLI-26 debug commands show the daemon, a thread and its transitions', async 
   expect(detail.stdout).toMatch(/lazy\/idle -> lazy\/running {2}turn.start \(turn\/start of conn_\S+ \(an-editor\)\)/);
   await tail.said(new RegExp(`${thread.id} #\\d+ \\w+/running -> \\w+/idle`));
   expect(await tail.stop('SIGINT')).toBe(130);
+});
+
+it('DBG-15 a tail that has to make room for others says so', async () => {
+  const home = tempFolder();
+  const { info } = await startDaemon(home);
+  const tail = command(home, 'debug', 'tail');
+  await tail.said(/following/);
+  const followers = await Promise.all(Array.from({ length: 15 }, () => connectDebug(info.debugSocket ?? '')));
+  await Promise.all(followers.map((follower) => follower.call('tail')));
+  await connectDebug(info.debugSocket ?? '');
+  expect(await tail.exited).toBe(1);
+  expect(tail.output()).toContain('the daemon has ended the connection: 16 others are connected to the debug socket');
 });

@@ -288,3 +288,11 @@ it('DBG-14 between two lines of a client all others have their turn, however man
   await many.line(({ id }) => id === count);
   expect(found).toHaveLength(count + 1);
 });
+
+it('DBG-15 who has to make room for others is told so', async () => {
+  const path = await listenOver({});
+  const [first] = await Promise.all(Array.from({ length: 17 }, () => connectDebug(path)));
+  const { params } = (await first?.line(({ method }) => method === 'evicted')) ?? {};
+  expect(params.reason).toContain('16 others');
+  await eventually(() => expect(first?.socket.closed).toBe(true));
+});

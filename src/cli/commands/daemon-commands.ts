@@ -5,9 +5,9 @@ import type { Command, Invocation } from '../command.ts';
 import { DaemonClient } from '../daemon-client.ts';
 import { readInfo } from '../daemon-info.ts';
 import { startDaemon, stopDaemon } from '../daemon-process.ts';
-import { DebugClient } from '../debug-client.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { ago, writeJson, writeOut } from '../output.ts';
+import { withDebugSocket } from '../with-debug.ts';
 import { RUN_OPTIONS } from './run-command.ts';
 
 /** How long a stop may take if nothing else is said: what turns and threads are given by default, and some. */
@@ -126,12 +126,8 @@ const addresses = ({ listen, socket }: DaemonInfo): string =>
   [...listen, `unix://${socket}`].map((address) => `  ${address}\n`).join('');
 
 /** Undefined if nobody answers there: that the daemon runs is known without. */
-async function snapshotOf(socketPath: string): Promise<DebugSnapshot | undefined> {
-  const debug = await DebugClient.connect(socketPath).catch(() => undefined);
-  const snapshot = await debug?.call('snapshot', {}).catch(() => undefined);
-  debug?.close();
-  return snapshot;
-}
+const snapshotOf = (socketPath: string): Promise<DebugSnapshot | undefined> =>
+  withDebugSocket(socketPath, (debug) => debug.call('snapshot', {})).catch(() => undefined);
 
 function summaryOf({ daemon, connections, threads, stores }: DebugSnapshot): object {
   return {

@@ -56,7 +56,7 @@ const tail: Command = {
       });
       await debug.call('tail', only);
       if (!flag('json')) say('following; Ctrl-C ends that');
-      return untilInterrupted(debug.closed);
+      return untilInterrupted(debug.closed, () => debug.evicted);
     });
   },
 };

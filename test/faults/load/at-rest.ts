@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { RpcClient } from '../../support/rpc-client.ts';
 import type { Listeners, WeighedDaemon, Weight } from '../../support/weighed-daemon.ts';
-import { polling } from '../polling.ts';
+import { PATIENCE_MS, polling } from '../polling.ts';
 
 /** What a daemon is held against after it has had much to do: itself, before. */
 
@@ -24,8 +24,11 @@ export interface AtRest extends Weight {
   readonly listeners: Listeners;
 }
 
-/** What the daemon takes when nobody is connected but one, and no thread is loaded. */
-export async function weighAtRest(daemon: WeighedDaemon, keeper: RpcClient): Promise<AtRest> {
+/**
+ * What the daemon takes when nobody is connected but one, and no thread is loaded.
+ * @param before if given, it has some time to come back to it: what a socket held goes with a later collection than the socket
+ */
+export async function weighAtRest(daemon: WeighedDaemon, keeper: RpcClient, before?: AtRest): Promise<AtRest> {
   await polling(async () => {
     const { data } = await keeper.call('thread/loaded/list', {});
     return data.length === 0 ? undefined : `${data.length} threads stay loaded`;
@@ -33,6 +36,15 @@ export async function weighAtRest(daemon: WeighedDaemon, keeper: RpcClient): Pro
   // Finding all listeners makes V8 give back pages that it keeps at hand: without it 10,000 connections that broke off leave 36 MiB
   // more resident, and 10,000 others 3 more; with it both leave 10, and so do 40,000. It is no leak, and malloc has 3 of them.
   await daemon.listeners();
+  let atRest = await weighSteady(daemon);
+  if (before === undefined) return atRest;
+  const deadline = Date.now() + PATIENCE_MS;
+  while (differences(before, atRest).length > 0 && Date.now() < deadline) atRest = await weighSteady(daemon);
+  return atRest;
+}
+
+/** Once nothing comes and goes. */
+async function weighSteady(daemon: WeighedDaemon): Promise<AtRest> {
   let weight = await daemon.weigh();
   // Connections that were cut off are noticed a moment later.
   for (let again = 0; again < 20; again += 1) {

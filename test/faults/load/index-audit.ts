@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { DebugClient } from '../../../src/cli/debug-client.ts';
+import { withDebugSocket } from '../../../src/cli/with-debug.ts';
 import type { DaemonInfo } from '../../../src/domain/daemon-files.ts';
 import { HomeLayout } from '../../../src/store/local/home-layout.ts';
 import type { IndexStatus } from '../../../src/store/local/index/index-api.ts';
@@ -11,26 +11,16 @@ import { rolloutsOf } from './rollouts.ts';
 
 /** What a daemon says of its index. */
 export async function indexStatus({ debugSocket }: Pick<DaemonInfo, 'debugSocket'>): Promise<IndexStatus> {
-  const debug = await DebugClient.connect(debugSocket ?? '');
-  try {
-    const { stores } = await debug.call('snapshot', {});
-    return stores[0]?.['index'] as unknown as IndexStatus;
-  } finally {
-    debug.close();
-  }
+  const { stores } = await withDebugSocket(debugSocket ?? '', (debug) => debug.call('snapshot', {}));
+  return stores[0]?.['index'] as unknown as IndexStatus;
 }
 
 /** What a daemon itself finds when it holds its lists against the files: what `skein doctor` calls problems. */
 export async function ownAudit({ debugSocket }: Pick<DaemonInfo, 'debugSocket'>): Promise<readonly string[]> {
-  const debug = await DebugClient.connect(debugSocket ?? '');
-  try {
-    const { findings } = await debug.call('audit', {});
-    return findings
-      .filter(({ kind }) => kind !== 'unreadable')
-      .map(({ kind, place, detail }) => `${kind}: ${place}: ${detail}`);
-  } finally {
-    debug.close();
-  }
+  const { findings } = await withDebugSocket(debugSocket ?? '', (debug) => debug.call('audit', {}));
+  return findings
+    .filter(({ kind }) => kind !== 'unreadable')
+    .map(({ kind, place, detail }) => `${kind}: ${place}: ${detail}`);
 }
 
 interface Row {

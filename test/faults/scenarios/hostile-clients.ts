@@ -59,13 +59,13 @@ export const hostileClients: Scenario = {
     const cuts = stage.runs ?? SHORT_CUTS;
     stage.progress('to warm up');
     await attack(stage, daemon, ledger, { ...shared, times: WARM_UP_TIMES, cuts: WARM_UP_CUTS });
-    const weights = [await weighAtRest(daemon, keeper)];
+    const weights: AtRest[] = [await weighAtRest(daemon, keeper)];
     const attacks: Attack[] = [];
     for (let round = 1; round <= ROUNDS; round += 1) {
       ledger.round = round;
       const share = { ...shared, times: Math.ceil(times / ROUNDS), cuts: Math.ceil(cuts / ROUNDS) };
       attacks.push(await attack(stage, daemon, ledger, share));
-      weights.push(await weighAtRest(daemon, keeper));
+      weights.push(await weighAtRest(daemon, keeper, weights[0]));
       stage.progress(`round ${round}: ${weighed(weights.at(-1))}`);
     }
     const [first, last] = [weights[0] as AtRest, weights.at(-1) as AtRest];
