@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { SKEIN } from '../support/daemon.ts';
 import { printProtocolSchemas } from '../support/protocol-schemas.ts';
 import { Random } from './random.ts';
-import type { Figures, Scenario } from './scenario.ts';
+import type { Figures, Played, Scenario } from './scenario.ts';
 import { diskErrors } from './scenarios/disk-errors.ts';
 import { killUnderLoad } from './scenarios/kill-under-load.ts';
 import { indexPoints } from './scenarios/index-points.ts';
@@ -68,11 +68,13 @@ async function main(): Promise<number> {
   const seed = wholeNumber('seed', values.seed) ?? Math.floor(Math.random() * 2 ** 32);
   const chosen = choose(values.only);
   process.stderr.write(`seed ${seed}\n`);
-  const figures = new Map<Scenario, Figures>();
+  const played = new Map<Scenario, Played>();
   const playAll = async (waiting: Scenario[]): Promise<void> => {
     for (let scenario = waiting.shift(); scenario !== undefined; scenario = waiting.shift()) {
-      const shown = await play(scenario, runs, seed);
-      figures.set(scenario, shown);
+      const begun = performance.now();
+      const figures = await play(scenario, runs, seed);
+      const shown = { ...figures, seconds: Math.round((performance.now() - begun) / 1_000) };
+      played.set(scenario, shown);
       if (values.json === true)
         process.stdout.write(`${JSON.stringify({ scenario: scenario.name, seed, ...shown })}\n`);
     }
@@ -81,7 +83,7 @@ async function main(): Promise<number> {
   const together = chosen.filter(({ isMeasured }) => isMeasured !== true);
   await Promise.all(Array.from({ length: AT_ONCE }, () => playAll(together)));
   await playAll(chosen.filter(({ isMeasured }) => isMeasured === true));
-  const rows = [...figures]
+  const rows = [...played]
     .toSorted(([one], [other]) => chosen.indexOf(one) - chosen.indexOf(other))
     .map(([{ name }, shown]) => [name, shown] as const);
   if (values.json !== true) process.stdout.write(table(rows));

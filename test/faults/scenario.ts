@@ -16,6 +16,11 @@ export interface Figures {
   readonly defects: readonly string[];
 }
 
+/** With what it took. */
+export interface Played extends Figures {
+  readonly seconds: number;
+}
+
 export interface Stage {
   /** How often to inject; undefined: as often as fits into the short run. */
   readonly runs: number | undefined;

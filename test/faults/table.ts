@@ -1,9 +1,18 @@
-import type { Figures } from './scenario.ts';
+import type { Played } from './scenario.ts';
 
-const HEADINGS = ['scenario', 'injected', 'times', 'acknowledged', 'found', 'lost', 'other figures'] as const;
+const HEADINGS = [
+  'scenario',
+  'injected',
+  'times',
+  'acknowledged',
+  'found',
+  'lost',
+  'seconds',
+  'other figures',
+] as const;
 
 /** Figures as text: a line per scenario, and below it each promise that was broken. */
-export function table(rows: readonly (readonly [string, Figures])[]): string {
+export function table(rows: readonly (readonly [string, Played])[]): string {
   const cells = rows.map(([name, figures]) => [
     name,
     figures.injected,
@@ -11,6 +20,7 @@ export function table(rows: readonly (readonly [string, Figures])[]): string {
     String(figures.acknowledged),
     String(figures.found),
     String(figures.acknowledged - figures.found),
+    String(figures.seconds),
     Object.entries(figures.details)
       .map(([what, times]) => `${what} ${times}`)
       .join(', '),
