@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { JsonObject } from '../../src/domain/json.ts';
 import { OpenFiles } from '../../src/store/local/open-files.ts';
-import type { RolloutStart } from '../../src/store/local/rollout-file.ts';
+import type { RolloutStart } from '../../src/store/local/rollout-start.ts';
 import { readTail } from '../../src/store/local/rollout-tail.ts';
 import { RolloutWriter } from '../../src/store/local/rollout-writer.ts';
 import type { NewRecord } from '../../src/store/thread-store.ts';

@@ -5,7 +5,7 @@ import { renderGit } from '../../domain/session-meta.ts';
 import type { StoredThread } from '../../domain/stored-thread.ts';
 import type { HeaderSource } from '../thread-store.ts';
 import type { HistoryPrefix } from './index/index-api.ts';
-import type { RolloutStart } from './rollout-file.ts';
+import type { RolloutStart } from './rollout-start.ts';
 
 /**
  * Where a new rollout begins: at nothing; in paginated history at a prefix that it refers to and never copies (D8);

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import type { RolloutLine } from '../../domain/rollout-line.ts';
 import { posix, readRange } from './files.ts';
 import { LineSplitter } from './line-splitter.ts';
-import type { FileStretch } from './rollout-file.ts';
+import type { FileStretch } from './rollout-start.ts';
 import { eventOf } from './rollout-reader.ts';
 
 const CHUNK_BYTES = 256 * 1024;

@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { conflict, errnoOf, internal } from '../../domain/errors.ts';
 import { formatTimestamp } from '../../domain/timestamps.ts';
-import type { HeaderSource } from '../thread-store.ts';
 import { compressedPath, LOOKS } from './compressed-rollout.ts';
+import { copyRange, copyStretch } from './copy-stretch.ts';
 import { syncEntries } from './durable-entries.ts';
 import {
   appendFully,
@@ -18,37 +18,8 @@ import {
   writeFully,
 } from './files.ts';
 import { cutRecord, encodeRecords, type CutRecord } from './record-encoder.ts';
+import type { PlannedRollout, RolloutStart } from './rollout-start.ts';
 import { unfinishedPath } from './unfinished-rollouts.ts';
-
-/** The first bytes of a file. */
-export interface FileStretch {
-  readonly path: string;
-  readonly endOffset: number;
-}
-
-/** What a rollout starts from: nothing yet, or a file that is there. */
-export type RolloutStart =
-  | {
-      readonly kind: 'new';
-      readonly header: HeaderSource;
-      /** Ordinal of the header; null in legacy history. */
-      readonly nextOrdinal: number | null;
-      /** History of others that stands between the header and the first own record, copied byte for byte. */
-      readonly inherited?: readonly FileStretch[];
-    }
-  | {
-      readonly kind: 'existing';
-      readonly size: number;
-      /** Ordinal of the next record; null in legacy history. */
-      readonly nextOrdinal: number | null;
-      /** The last byte is not a newline: one is written before the next record (a torn record must not swallow the next one). */
-      readonly isUnterminated: boolean;
-    };
-
-/** Inherited history is copied in pieces of this size. */
-const COPY_BYTES = 1024 * 1024;
-
-const NEWLINE = 0x0a;
 
 const OPEN_APPEND = constants.O_RDWR | constants.O_APPEND;
 
@@ -75,7 +46,7 @@ export class RolloutFile {
   readonly path: string;
   readonly #now: () => number;
   readonly #restore: RestorePlain;
-  #plan: Extract<RolloutStart, { kind: 'new' }> | undefined;
+  #plan: PlannedRollout | undefined;
   #fd: number | undefined;
   /** Of the open file. */
   #inode = 0;
@@ -93,7 +64,7 @@ export class RolloutFile {
   /** Something was cut off, and loss of power could bring it back. */
   #isCutUnsynced = false;
   /** The file was made, and is not wanted: what it was made from. */
-  #unwanted: Extract<RolloutStart, { kind: 'new' }> | undefined;
+  #unwanted: PlannedRollout | undefined;
   /** The last append, until it is synced. */
   #last:
     | {
@@ -101,7 +72,7 @@ export class RolloutFile {
         readonly records: number;
         readonly wasUnterminated: boolean;
         /** It made the file. */
-        readonly plan?: Extract<RolloutStart, { kind: 'new' }>;
+        readonly plan?: PlannedRollout;
       }
     | undefined;
   /** It is certain that the file is found where it is after a loss of power. */
@@ -110,7 +81,6 @@ export class RolloutFile {
   #hasWritten = false;
   /** Appended since the last successful sync, oldest first, and where that begins. */
   #unsynced: Buffer[] = [];
-  #unsyncedBytes = 0;
   #syncedSize: number;
   #mustRewrite = false;
 
@@ -150,7 +120,7 @@ export class RolloutFile {
 
   /** Bytes that the kernel has and stable storage may not have. */
   get unsyncedBytes(): number {
-    return this.#unsyncedBytes;
+    return this.#size - this.#syncedSize;
   }
 
   /** Behind the last whole record something may stand that was refused, now or after a loss of power. */
@@ -185,7 +155,6 @@ export class RolloutFile {
     this.#isUnterminated = wasUnterminated;
     if (this.#nextOrdinal !== null) this.#nextOrdinal -= records;
     this.#unsynced = this.#unsynced.filter((one) => one !== bytes);
-    this.#unsyncedBytes = this.#unsynced.reduce((sum, { length }) => sum + length, 0);
     this.#syncedSize = Math.min(this.#syncedSize, this.#size);
     await this.recover();
   }
@@ -201,7 +170,6 @@ export class RolloutFile {
         throw error;
       }
       this.#unsynced = [];
-      this.#unsyncedBytes = 0;
       this.#syncedSize = this.#size;
     }
     if (this.isStored && this.#hasWritten && !this.#isEntryDurable) {
@@ -263,12 +231,11 @@ export class RolloutFile {
     this.#last = { bytes, records: records.length, wasUnterminated: this.#isUnterminated };
     this.#isUnterminated = false;
     this.#unsynced.push(bytes);
-    this.#unsyncedBytes += bytes.length;
     this.#size += bytes.length;
     if (this.#nextOrdinal !== null) this.#nextOrdinal += records.length;
   }
 
-  async #materialize(plan: Extract<RolloutStart, { kind: 'new' }>, records: readonly CutRecord[]): Promise<void> {
+  async #materialize(plan: PlannedRollout, records: readonly CutRecord[]): Promise<void> {
     const payload = await plan.header();
     const header = cutRecord({ timestamp: formatTimestamp(this.#now()), item: { type: 'session_meta', payload } });
     const headerBytes = encodeRecords([header], plan.nextOrdinal);
@@ -278,7 +245,7 @@ export class RolloutFile {
     const fd = await this.#create();
     await appendFully(fd, headerBytes);
     let size = headerBytes.length;
-    for (const stretch of inherited) size += await copy(stretch, fd);
+    for (const stretch of inherited) size += await copyStretch(stretch, fd);
     await appendFully(fd, bytes);
     size += bytes.length;
     // A loss of power may keep the name and not the content: a rollout that nobody could read.
@@ -310,13 +277,13 @@ export class RolloutFile {
   }
 
   /** Takes a new file away again, so that it is planned as before. */
-  async #unmake(plan: Extract<RolloutStart, { kind: 'new' }>): Promise<void> {
+  async #unmake(plan: PlannedRollout): Promise<void> {
     await posix.unlink(this.path).catch(ignoreMissing);
     await this.releaseHandle().catch(() => {});
     this.#unwanted = undefined;
     this.#plan = plan;
     this.#nextOrdinal = plan.nextOrdinal;
-    [this.#size, this.#syncedSize, this.#unsynced, this.#unsyncedBytes] = [0, 0, [], 0];
+    [this.#size, this.#syncedSize, this.#unsynced] = [0, 0, []];
     [this.#mustRewrite, this.#isCutUnsynced, this.#isEntryDurable] = [false, true, false];
   }
 
@@ -397,12 +364,7 @@ export class RolloutFile {
       throw internal(`${this.path} was replaced by another file`);
     }
     if (size >= this.#size) return;
-    for (let position = size; position < this.#size;) {
-      const chunk = await readRange(from, position, Math.min(COPY_BYTES, this.#size - position));
-      if (chunk.length === 0) throw internal(`${this.path} was cut and replaced by another file`);
-      await appendFully(to, chunk);
-      position += chunk.length;
-    }
+    await copyRange(from, size, this.#size, to);
     await posix.fdatasync(to);
     this.#unsynced = [];
     this.#syncedSize = this.#size;
@@ -428,26 +390,5 @@ export class RolloutFile {
     } finally {
       await posix.close(fd);
     }
-  }
-}
-
-/** Appends whole lines of another rollout; returns how many bytes. */
-async function copy(stretch: FileStretch, fd: number): Promise<number> {
-  const source = await posix.open(stretch.path, constants.O_RDONLY);
-  try {
-    let last: number | undefined = NEWLINE;
-    let position = 0;
-    while (position < stretch.endOffset) {
-      const chunk = await readRange(source, position, Math.min(COPY_BYTES, stretch.endOffset - position));
-      if (chunk.length === 0) throw internal(`${stretch.path} is shorter than ${stretch.endOffset} bytes`);
-      await appendFully(fd, chunk);
-      position += chunk.length;
-      last = chunk.at(-1);
-    }
-    if (last === NEWLINE) return position;
-    await appendFully(fd, Buffer.from('\n'));
-    return position + 1;
-  } finally {
-    await posix.close(source);
   }
 }

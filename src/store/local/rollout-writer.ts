@@ -3,7 +3,8 @@ import type { Durability, NewRecord } from '../thread-store.ts';
 import { MAX_LINE_BYTES } from './line-splitter.ts';
 import type { HandleHolder, OpenFiles } from './open-files.ts';
 import { cutRecord, type CutRecord } from './record-encoder.ts';
-import { RolloutFile, type RestorePlain, type RolloutStart } from './rollout-file.ts';
+import { RolloutFile, type RestorePlain } from './rollout-file.ts';
+import type { RolloutStart } from './rollout-start.ts';
 
 /** A record waiting for the disk. */
 interface QueuedRecord {

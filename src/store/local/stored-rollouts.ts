@@ -9,7 +9,7 @@ import type { RestoredTime } from './index/plain-again.ts';
 import { readHeader } from './metadata-lines.ts';
 import { syncRollout } from './durable-entries.ts';
 import type { OpenFiles } from './open-files.ts';
-import type { RolloutStart } from './rollout-file.ts';
+import type { RolloutStart } from './rollout-start.ts';
 import { readTail } from './rollout-tail.ts';
 import { RolloutWriter } from './rollout-writer.ts';
 

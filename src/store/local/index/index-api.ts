@@ -5,7 +5,7 @@ import type { StoreAudit } from '../../../domain/store-audit.ts';
 import type { StoredThread } from '../../../domain/stored-thread.ts';
 import type { ThreadQuery } from '../../../domain/thread-query.ts';
 import type { ThreadItemEntry, Turn } from '../../../domain/turn.ts';
-import type { FileStretch } from '../rollout-file.ts';
+import type { FileStretch } from '../rollout-start.ts';
 import type { RestoredTime } from './plain-again.ts';
 import type { ForkBoundary, ListItems, ListTurns, SearchHit, SearchThreads } from '../../thread-store.ts';
 

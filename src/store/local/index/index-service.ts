@@ -15,7 +15,7 @@ import { foldedText, sortKeyOf, type ThreadQuery } from '../../../domain/thread-
 import type { ThreadItemEntry, Turn } from '../../../domain/turn.ts';
 import type { ForkBoundary, ListItems, ListTurns, SearchHit, SearchThreads } from '../../thread-store.ts';
 import { LOOKS, plainPath } from '../compressed-rollout.ts';
-import type { FileStretch } from '../rollout-file.ts';
+import type { FileStretch } from '../rollout-start.ts';
 import { auditIndex } from './audit.ts';
 import type { HistoryWindow } from './history-pages.ts';
 import { stateOfRollout } from './home-scan.ts';
