@@ -154,7 +154,7 @@ export class IndexLife {
     const isDue = Date.now() - this.#lastSweepMs > SWEEP_INTERVAL_MS;
     if (isDue) this.#lastSweepMs = Date.now();
     if (isDue && !this.#watcher.isComplete) await sync.sweep();
-    if (isDue || !this.#watcher.isComplete || !sync.areRootsKnown) sync.refreshFolders();
+    if (isDue || !this.#watcher.isComplete || !sync.folders.areRootsKnown) sync.folders.refresh();
     sync.refreshNamed(this.#watcher.take());
     await until(deadlineMs, this.readGrown());
     this.goOnBuilding();

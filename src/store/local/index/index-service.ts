@@ -79,7 +79,7 @@ export class IndexService implements IndexApi {
     return this.#life.run(async () => {
       await this.#life.scanned;
       await this.#life.refresh();
-      this.#life.parts.sync.refreshFolders();
+      this.#life.parts.sync.folders.refresh();
       return this.#life.parts.rollouts
         .ofThread(threadId)
         .map((row) => this.#lookup.pathOf(row))
@@ -166,7 +166,7 @@ export class IndexService implements IndexApi {
       const known = rollouts.byPath(stored);
       const read = known === undefined ? undefined : await sync.bringUp(known);
       const isRestored = await this.#plainAgain.restore(path, time, (size) => {
-        sync.acknowledgeFolders([path]);
+        sync.folders.acknowledge([path]);
         const row = read === undefined ? undefined : rollouts.byId(read.id);
         const state = stateOfRollout(path);
         // The text is the same, so what was read of it stays; anything else shows as a change.
@@ -213,7 +213,7 @@ export class IndexService implements IndexApi {
 
   async touch(paths: readonly string[]): Promise<void> {
     return this.#life.run(async () => {
-      this.#life.parts.sync.acknowledgeFolders(paths);
+      this.#life.parts.sync.folders.acknowledge(paths);
       this.#life.parts.sync.refreshFiles(paths);
       await this.#life.readGrown();
       // Nobody else may tell of a new file: not every folder can be watched.

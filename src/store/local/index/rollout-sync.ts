@@ -1,4 +1,4 @@
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../../../domain/errors.ts';
 import type { ThreadId } from '../../../domain/ids.ts';
@@ -10,35 +10,16 @@ import type { HomeLayout } from '../home-layout.ts';
 import { readFirstRecord } from '../rollout-reader.ts';
 import { SLICE_MS, type CatchUp, type CatchUpResult, type InheritFacts } from './catch-up.ts';
 import { storedJson } from './database.ts';
-import {
-  foldersIn,
-  isDated,
-  rolloutFolders,
-  rolloutNamesIn,
-  rolloutRoots,
-  seeFile,
-  stateOfFolder,
-  stateOfRollout,
-  type RolloutFolder,
-} from './home-scan.ts';
+import { isDated, rolloutFolders, rolloutNamesIn, seeFile, stateOfRollout } from './home-scan.ts';
 import type { HomeWatcher } from './home-watcher.ts';
 import { InheritedFacts } from './inherited-facts.ts';
+import { KnownFolders } from './known-folders.ts';
 import { isReadToEnd, isSameFile, type RolloutBase, type RolloutRow, type SeenFile } from './rollout-row.ts';
 import type { RolloutTable } from './rollout-table.ts';
 import type { ThreadTable } from './thread-table.ts';
 
 /** Files per slice of a sweep, and per transaction: a few milliseconds of stat calls. */
 const FILES_PER_SLICE = 200;
-
-/** The clock of a file system is coarse: what changed this short a time ago may change again under the same time. */
-const COARSE_MS = 50;
-
-/** A folder as it was when it was last looked at. */
-interface KnownFolder extends RolloutFolder {
-  readonly inode: number;
-  /** Of its last change; null: to be looked at again in any case. */
-  readonly mtimeMs: number | null;
-}
 
 /**
  * Keeps the rows of rollouts in step with the files: finds files that came, moved or went, and reads what was
@@ -49,9 +30,9 @@ export class RolloutSync {
   readonly #rollouts: RolloutTable;
   readonly #threads: ThreadTable;
   readonly #catchUp: CatchUp;
-  readonly #watcher: HomeWatcher;
   readonly #inherited: InheritedFacts;
-  readonly #folders = new Map<string, KnownFolder>();
+  /** What they tell of comes into the rows. */
+  readonly folders: KnownFolders;
   /** One reading of a rollout at a time: two would both go on from the same place. */
   readonly #readings = new Map<number, Promise<void>>();
   #isStopped = false;
@@ -61,8 +42,8 @@ export class RolloutSync {
     this.#rollouts = rollouts;
     this.#threads = threads;
     this.#catchUp = catchUp;
-    this.#watcher = watcher;
     this.#inherited = new InheritedFacts(rollouts);
+    this.folders = new KnownFolders(home, watcher, (folder, wasWatched) => this.#lookInto(folder, wasWatched));
   }
 
   /** No more slices of work: the database is about to be closed. What is under way ends where it is. */
@@ -84,11 +65,11 @@ export class RolloutSync {
 
   /** Compares all files with their rows, newest day first. Notes what differs; reads nothing. */
   async sweep(): Promise<void> {
-    this.#watchHome();
+    this.folders.watchHome();
     const known = this.#rollouts.snapshot();
     const met = new Set<string>();
     for (const folder of rolloutFolders(this.#home)) {
-      this.#remember(folder);
+      this.folders.remember(folder);
       if (folder.depth > 0) continue;
       await this.#inSlices(rolloutNamesIn(folder.path), (name) => {
         const path = join(folder.path, name);
@@ -100,22 +81,6 @@ export class RolloutSync {
     await this.#inSlices(gone, ([path]) => this.#lookAgain(this.#home.fromStored(path)));
   }
 
-  /** Looks at all known folders, and into those whose entries have changed. */
-  refreshFolders(): void {
-    this.#watchHome();
-    for (const folder of [...rolloutRoots(this.#home), ...this.#folders.values()]) this.#visit(folder);
-  }
-
-  /** False if one of the folders that all others lie in is not the one that is watched. */
-  get areRootsKnown(): boolean {
-    return rolloutRoots(this.#home).every(({ path }) => stateOfFolder(path)?.inode === this.#folders.get(path)?.inode);
-  }
-
-  /** Folders are looked into anew the next time someone asks. */
-  forgetFolders(): void {
-    for (const [path, folder] of this.#folders) this.#folders.set(path, { ...folder, mtimeMs: null });
-  }
-
   /** Looks again at single files that something said have changed. */
   refreshFiles(paths: readonly string[]): void {
     for (const path of paths) this.#lookAgain(plainPath(path));
@@ -124,19 +89,7 @@ export class RolloutSync {
   /** Looks at what a watcher has named: files, or folders that came and went. */
   refreshNamed(paths: readonly string[]): void {
     this.refreshFiles(paths.filter((path) => parseRolloutFileName(basename(path)) !== undefined));
-    if (paths.some((path) => this.#folders.has(path) || isDated(basename(path)))) this.refreshFolders();
-  }
-
-  /**
-   * After this process changed folders itself: their new times say nothing that is not known. What others did in
-   * them at the same time is told by the watcher; where there is none, it has to be looked for.
-   */
-  acknowledgeFolders(paths: readonly string[]): void {
-    if (!this.#watcher.isComplete) return;
-    for (const path of new Set(paths.map((file) => dirname(file)))) {
-      const known = this.#folders.get(path);
-      if (known !== undefined && stateOfFolder(path)?.inode === known.inode) this.#remember(known);
-    }
+    if (paths.some((path) => this.folders.has(path) || isDated(basename(path)))) this.folders.refresh();
   }
 
   /** Reads a rollout to its end as it is now, unless it is already. Returns its row then. */
@@ -266,39 +219,6 @@ export class RolloutSync {
       }
     }
     this.#threads.refresh(row.threadId);
-  }
-
-  /** Until there is a folder of rollouts only the home can tell of the first one. */
-  #watchHome(): void {
-    const { home, sessions } = this.#home;
-    const state = stateOfFolder(home);
-    if (stateOfFolder(sessions) !== undefined) this.#watcher.unwatchFolder(home);
-    else if (state !== undefined) this.#watcher.watchFolder(home, state.inode);
-  }
-
-  /** Watches first and looks then: what happens in between is told, or seen, or both. */
-  #remember({ path, depth }: RolloutFolder): void {
-    const before = stateOfFolder(path);
-    if (before === undefined) return;
-    this.#watcher.watchFolder(path, before.inode);
-    const { inode, mtimeMs } = stateOfFolder(path) ?? before;
-    this.#folders.set(path, { path, depth, inode, mtimeMs: Date.now() - mtimeMs < COARSE_MS ? null : mtimeMs });
-  }
-
-  #visit(folder: RolloutFolder): void {
-    const { path, depth } = folder;
-    const known = this.#folders.get(path);
-    const now = stateOfFolder(path);
-    if (now !== undefined && known?.inode === now.inode && known.mtimeMs === now.mtimeMs) return;
-    if (now === undefined) {
-      if (known === undefined) return;
-      this.#folders.delete(path);
-      this.#watcher.unwatchFolder(path);
-    } else {
-      this.#remember(folder);
-    }
-    if (depth === 0) this.#lookInto(path, known?.inode === now?.inode);
-    else for (const child of foldersIn(folder)) if (!this.#folders.has(child.path)) this.#visit(child);
   }
 
   /**

@@ -35,7 +35,7 @@ export class ThreadLookup {
 
   async #readable(threadId: ThreadId, { isSecondLook = false } = {}): Promise<IndexedThread | undefined> {
     const { sync, threads, rollouts } = this.#life.parts;
-    if (isSecondLook) sync.refreshFolders();
+    if (isSecondLook) sync.folders.refresh();
     let problem: SkeinError | undefined;
     for (const row of rollouts.ofThread(threadId)) {
       const read = await sync.bringUp(row);
@@ -71,7 +71,7 @@ export class ThreadLookup {
     const { rollouts, sync } = this.#life.parts;
     const row = rollouts.byRolloutId(rolloutId);
     if (row !== undefined && row.state !== 'missing') return row;
-    sync.refreshFolders();
+    sync.folders.refresh();
     return rollouts.byRolloutId(rolloutId);
   }
 
@@ -105,7 +105,7 @@ export class ThreadLookup {
     if (home.isCollected(home.fromStored(row.path))) return;
     this.#life.parts.rollouts.remove(row.id);
     this.#life.parts.threads.refresh(row.threadId);
-    this.#life.parts.sync.forgetFolders();
+    this.#life.parts.sync.folders.forget();
   }
 
   located(indexed: IndexedThread): LocatedThread {
