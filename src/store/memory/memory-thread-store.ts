@@ -5,9 +5,9 @@ import { assertValidPatch, isEmptyPatch, patchedGit, type ThreadMetadataPatch } 
 import { historyPage, parseHistoryCursor } from '../../domain/history-cursor.ts';
 import type { Page } from '../../domain/page.ts';
 import type { RolloutLine } from '../../domain/rollout-line.ts';
-import { renderGit, type GitInfo, type HistoryMode, type MemoryMode } from '../../domain/session-meta.ts';
+import type { HistoryMode } from '../../domain/session-meta.ts';
 import { auditOf, type StoreAudit } from '../../domain/store-audit.ts';
-import { storedThread, type StoredThread } from '../../domain/stored-thread.ts';
+import type { StoredThread } from '../../domain/stored-thread.ts';
 import { NO_FACTS, withLine } from '../../domain/thread-facts.ts';
 import { threadPage } from '../../domain/thread-cursor.ts';
 import type { ThreadQuery } from '../../domain/thread-query.ts';
@@ -33,25 +33,13 @@ import type {
   ThreadStore,
 } from '../thread-store.ts';
 import { inDirection, itemViewOf, turnsOf, turnView } from './memory-history.ts';
+import { append, appendHeader, newThread, saidIn, viewOf, type MemoryThread } from './memory-thread.ts';
 import { descendants, matching } from './memory-queries.ts';
 
 export interface MemoryThreadStoreOptions {
   readonly defaultModelProvider: string;
   /** Unix ms. */
   readonly now?: () => number;
-}
-
-/** A thread that was written at least once. */
-interface MemoryThread {
-  readonly historyMode: HistoryMode;
-  lines: RolloutLine[];
-  /** Behind so many of them it was forked, and what it was forked from, and so on; none if it is no fork. */
-  borders: readonly number[];
-  /** What a revert did not take back: what the thread was about and how recent, when it had so many lines. */
-  kept: { readonly lines: number; readonly preview: string; readonly recencyAtMs: number | null };
-  name: string | null;
-  updatedAtMs: number;
-  isArchived: boolean;
 }
 
 /** A writer; its thread exists once it has written. */
@@ -74,6 +62,11 @@ export class MemoryThreadStore implements ThreadStore {
   /** Writes of one thread go one at a time: the first one waits for the header. */
   readonly #mutex = new KeyedMutex<ThreadId>();
   #lastMs = 0;
+  /** Now, and later than ever before: no two updates share a millisecond (upstream-behaviour 4.4). */
+  readonly #now = (): number => {
+    this.#lastMs = Math.max((this.#options.now ?? Date.now)(), this.#lastMs + 1);
+    return this.#lastMs;
+  };
 
   constructor(options: MemoryThreadStoreOptions) {
     this.#options = options;
@@ -178,7 +171,9 @@ export class MemoryThreadStore implements ThreadStore {
 
   async searchThreads({ query, term }: SearchThreads): Promise<Page<SearchHit>> {
     const hits = matching(query, this.#all).flatMap((thread): readonly SearchHit[] => {
-      const said = this.#said(thread.id).find((text) => text.toLowerCase().includes(term.toLowerCase()));
+      const said = saidIn(this.#stored(thread.id, true)).find((text) =>
+        text.toLowerCase().includes(term.toLowerCase()),
+      );
       return said === undefined ? [] : [{ thread, snippet: said }];
     });
     return threadPage(hits.slice(0, query.limit + 1), query, (hit) => hit.thread);
@@ -227,7 +222,7 @@ export class MemoryThreadStore implements ThreadStore {
     const before = this.#view(threadId, stored);
     if (patch.memoryMode !== undefined || patch.gitInfo !== undefined) {
       const git = patch.gitInfo === undefined ? before.git : patchedGit(before.git, patch.gitInfo);
-      this.#appendHeader(stored, patch.memoryMode ?? before.memoryMode, git);
+      appendHeader(stored, patch.memoryMode ?? before.memoryMode, git, this.#now);
     }
     stored.name = patch.name ?? stored.name;
     return this.#view(threadId, stored);
@@ -275,8 +270,8 @@ export class MemoryThreadStore implements ThreadStore {
     stored.lines = stored.lines.slice(0, cutOf(outlineOfLines(stored.lines, 'paginated'), boundary));
     stored.borders = stored.borders.filter((border) => border <= stored.lines.length);
     stored.kept = { lines: stored.lines.length, preview, recencyAtMs };
-    this.#appendHeader(stored, memoryMode, git);
-    this.#append(stored, records);
+    appendHeader(stored, memoryMode, git, this.#now);
+    append(stored, records, this.#now);
     return this.#view(threadId, stored);
   }
 
@@ -300,12 +295,6 @@ export class MemoryThreadStore implements ThreadStore {
 
   get #all(): readonly StoredThread[] {
     return [...this.#threads].map(([id, thread]) => this.#view(id, thread));
-  }
-
-  /** Now, and later than ever before: no two updates share a millisecond (upstream-behaviour 4.4). */
-  #now(): number {
-    this.#lastMs = Math.max((this.#options.now ?? Date.now)(), this.#lastMs + 1);
-    return this.#lastMs;
   }
 
   #register(threadId: ThreadId, writer: MemoryWriter): void {
@@ -339,69 +328,20 @@ export class MemoryThreadStore implements ThreadStore {
   async #writeNow(threadId: ThreadId, writer: MemoryWriter, records: readonly NewRecord[]): Promise<void> {
     const known = this.#threads.get(threadId);
     if (known !== undefined) {
-      this.#append(known, records);
+      append(known, records, this.#now);
       return;
     }
     const payload = await writer.header();
     if (this.#writers.get(threadId) !== writer) throw notFound(`thread ${threadId} not found`);
-    const { historyMode } = writer;
-    const now = this.#now();
-    const thread: MemoryThread = {
-      historyMode,
-      lines: [],
-      borders: writer.borders,
-      kept: { lines: 0, preview: '', recencyAtMs: null },
-      name: null,
-      updatedAtMs: now,
-      isArchived: false,
-    };
-    const header = { timestamp: formatTimestamp(now), item: { type: 'session_meta', payload } };
-    this.#append(thread, [header, ...writer.inherited, ...records]);
+    const nowMs = this.#now();
+    const thread = newThread(writer, nowMs);
+    const header = { timestamp: formatTimestamp(nowMs), item: { type: 'session_meta', payload } };
+    append(thread, [header, ...writer.inherited, ...records], this.#now);
     this.#threads.set(threadId, thread);
   }
 
-  /** The header once more, with what has changed since: as in a rollout. */
-  #appendHeader(thread: MemoryThread, memoryMode: MemoryMode, git: GitInfo | null): void {
-    const payload = {
-      ...thread.lines[0]?.item.payload,
-      memory_mode: memoryMode,
-      git: git === null ? {} : renderGit(git),
-    };
-    this.#append(thread, [{ timestamp: formatTimestamp(this.#now()), item: { type: 'session_meta', payload } }]);
-  }
-
-  #append(thread: MemoryThread, records: readonly NewRecord[]): void {
-    if (records.length === 0) return;
-    const numbered = records.map(({ timestamp, item }, index) => ({
-      timestamp,
-      ...(thread.historyMode === 'paginated' ? { ordinal: thread.lines.length + index } : {}),
-      item,
-    }));
-    thread.lines = [...thread.lines, ...numbered];
-    thread.updatedAtMs = this.#now();
-  }
-
   #view(threadId: ThreadId, thread: MemoryThread): StoredThread {
-    const { lines, preview, recencyAtMs } = thread.kept;
-    const before = thread.lines.slice(0, lines).reduce(withLine, { ...NO_FACTS, preview });
-    const facts = thread.lines.slice(lines).reduce(withLine, { ...before, recencyAtMs });
-    if (facts.header === null) throw notFound(`no rollout found for thread id ${threadId}`);
-    return storedThread(facts.header, facts, {
-      path: null,
-      name: thread.name,
-      updatedAtMs: thread.updatedAtMs,
-      archivedAtMs: thread.isArchived ? thread.updatedAtMs : null,
-      defaultModelProvider: this.#options.defaultModelProvider,
-    });
-  }
-
-  #said(threadId: ThreadId): readonly string[] {
-    const thread = this.#stored(threadId, true);
-    const { historyMode } = thread;
-    return turnsOf(thread)
-      .flatMap((turn) => turn.items)
-      .filter((item) => item.role !== 'other')
-      .map((item) => JSON.stringify(itemViewOf(item, historyMode)));
+    return viewOf(threadId, thread, this.#options.defaultModelProvider);
   }
 
   #assertNoneLive(threadIds: readonly ThreadId[]): void {
