@@ -17,7 +17,7 @@ const MAX_REQUEST_BYTES = 64 * 1024;
 /** What may wait for a client that does not read; beyond it transitions are dropped and counted, and answers wait. */
 const MAX_QUEUED_BYTES = 1024 * 1024;
 
-/** Enough for people and their tools. Whoever comes then takes the place of another: there is always a way to look. */
+/** Enough for people and their tools. Whoever comes beyond takes the place of another: there is always a way to look. */
 const MAX_CONNECTIONS = 16;
 
 /**
@@ -53,11 +53,11 @@ export class DebugServer {
 
   #accept(socket: Socket): void {
     this.#delay ??= new LoopDelay();
-    if (this.#sessions.size >= MAX_CONNECTIONS) this.#makeRoom();
     const session = new Session(socket, this.#inspected, this.#delay, () => {
       if (this.#sessions.delete(session)) this.#sessions.add(session);
     });
     this.#sessions.add(session);
+    if (this.#sessions.size > MAX_CONNECTIONS) this.#makeRoom();
     socket.on('close', () => {
       session.end();
       this.#sessions.delete(session);
@@ -68,12 +68,20 @@ export class DebugServer {
   }
 
   #makeRoom(): void {
-    const [longest] = this.#sessions;
-    const leaver = [...this.#sessions].find(({ isFollowing }) => !isFollowing) ?? longest;
-    if (leaver === undefined) return;
+    const leaver = leaverOf([...this.#sessions]);
     this.#sessions.delete(leaver);
-    leaver.evict(`${MAX_CONNECTIONS} others are connected to the debug socket, and have asked since`);
+    leaver.evict(`more than ${MAX_CONNECTIONS} are connected to the debug socket`);
   }
+}
+
+/**
+ * Who has asked nothing for longest, of those that only follow if all do; if all are being answered, who was most often.
+ * @param sessions who has come or asked last stands last, and does not leave
+ */
+function leaverOf(sessions: readonly Session[]): Session {
+  const idle = sessions.slice(0, -1).filter(({ isAnswered }) => !isAnswered);
+  const greediest = (one: Session, other: Session): Session => (other.answers > one.answers ? other : one);
+  return idle.find(({ isFollowing }) => !isFollowing) ?? idle[0] ?? sessions.reduce(greediest);
 }
 
 /** One connection: requests line by line, answered one after the other, between which others have their turn. */
@@ -85,6 +93,8 @@ class Session {
   #partial = '';
   #stopTail: (() => void) | undefined;
   #dropped = 0;
+  #isAnswered = false;
+  #answers = 0;
   readonly #ended = new AbortController();
 
   constructor(socket: Socket, inspected: Inspected, delay: LoopDelay, onAsked: () => void) {
@@ -101,6 +111,16 @@ class Session {
   /** It hears transitions, and need not ask for anything more. */
   get isFollowing(): boolean {
     return this.#stopTail !== undefined;
+  }
+
+  /** What it has asked is looked up. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
+  }
+
+  /** How often it was answered. */
+  get answers(): number {
+    return this.#answers;
   }
 
   /** Ends it with the reason, if its client still takes anything. */
@@ -152,11 +172,15 @@ class Session {
     this.#onAsked();
     if (this.#socket.writableLength > MAX_QUEUED_BYTES) await this.#drained();
     if (this.#ended.signal.aborted) return;
+    this.#isAnswered = true;
     try {
       const params = isJsonObject(message.params) ? message.params : {};
       this.#send(encodeResult(message.id, await this.#call(message.method, params)));
     } catch (error) {
       this.#send(encodeError(message.id, errorBodyOf(error)));
+    } finally {
+      this.#isAnswered = false;
+      this.#answers += 1;
     }
   }
 

@@ -275,6 +275,25 @@ it('DBG-13 who comes when 16 are connected takes the place of the one that has a
   expect(followers.filter(({ socket }) => socket.closed)).toEqual([]);
 });
 
+it('DBG-13 who is being answered stays, however many come', async () => {
+  let release: () => void = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  let asked = 0;
+  const audit = async (): Promise<object> => {
+    asked += 1;
+    await held;
+    return {};
+  };
+  const path = await listenOver({ manager: { store: { audit } } });
+  const asker = await connectDebug(path);
+  asker.write('{"id":1,"method":"audit"}\n');
+  await eventually(() => expect(asked).toBe(1));
+  const others = await Promise.all(Array.from({ length: 40 }, () => connectDebug(path)));
+  await eventually(() => expect(others.filter(({ socket }) => !socket.closed)).toHaveLength(15));
+  release();
+  expect((await asker.line(({ id }) => id === 1)).result).toEqual({});
+});
+
 it('DBG-14 between two lines of a client all others have their turn, however many it sends at once', async () => {
   const found: string[] = [];
   const path = await listenOver({ manager: { find: (id: string) => void found.push(id) } });
@@ -293,6 +312,6 @@ it('DBG-15 who has to make room for others is told so', async () => {
   const path = await listenOver({});
   const [first] = await Promise.all(Array.from({ length: 17 }, () => connectDebug(path)));
   const { params } = (await first?.line(({ method }) => method === 'evicted')) ?? {};
-  expect(params.reason).toContain('16 others');
+  expect(params.reason).toContain('more than 16');
   await eventually(() => expect(first?.socket.closed).toBe(true));
 });
