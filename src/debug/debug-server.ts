@@ -10,6 +10,7 @@ import type { DebugEvicted, DebugMethod } from '../protocol/debug.ts';
 import type { Transition } from '../runtime/transitions.ts';
 import { listenOnSocketFile } from '../server/socket-file.ts';
 import { describeThreadInDetail, LoopDelay, takeSnapshot, type Inspected } from './snapshot.ts';
+import { TextLines } from './text-lines.ts';
 
 /** A longer request is none. */
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -90,7 +91,7 @@ class Session {
   readonly #inspected: Inspected;
   readonly #delay: LoopDelay;
   readonly #onAsked: () => void;
-  #partial = '';
+  readonly #lines = new TextLines();
   #stopTail: (() => void) | undefined;
   #dropped = 0;
   #isAnswered = false;
@@ -142,25 +143,13 @@ class Session {
     // Nothing is read while answers wait, nor answered while they are not taken: whoever asks without end asks no more
     // than it reads.
     this.#socket.pause();
-    for (const line of this.#linesOf(text)) {
+    for (const line of this.#lines.push(text)) {
       await this.#answer(line);
       await othersTurn();
       if (this.#ended.signal.aborted) return;
     }
-    if (this.#partial.length > MAX_REQUEST_BYTES) this.end();
+    if (this.#lines.pending > MAX_REQUEST_BYTES) this.end();
     else this.#socket.resume();
-  }
-
-  /** Looks at each character once, in however small pieces a line comes. */
-  *#linesOf(text: string): Generator<string> {
-    let from = 0;
-    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n', from)) {
-      const line = this.#partial + text.slice(from, end);
-      this.#partial = '';
-      from = end + 1;
-      yield line;
-    }
-    this.#partial += text.slice(from);
   }
 
   async #answer(line: string): Promise<void> {

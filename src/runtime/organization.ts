@@ -28,7 +28,10 @@ export class Organization {
 
   /** Removes what is set for threads that are gone. Durable when it returns. */
   async forget(threadIds: readonly ThreadId[]): Promise<void> {
-    for (const threadId of threadIds) await this.queues.settled(threadId);
+    for (const threadId of threadIds) {
+      await this.queues.settled(threadId);
+      await this.readMarks.settled(threadId);
+    }
     const parts = [this.sections, this.readMarks, this.queues];
     await this.#store.write(
       threadIds.flatMap((threadId) => parts.flatMap((part) => part.forget(threadId))),

@@ -9,6 +9,7 @@ import {
   type ReadState,
   type UnreadPosition,
 } from '../domain/organization.ts';
+import { KeyedMutex } from '../store/mutex.ts';
 import type { OrganizationStore } from '../store/organization-store.ts';
 
 export interface ReadMarksOptions {
@@ -21,6 +22,10 @@ export interface ReadMarksOptions {
 export class ReadMarks {
   readonly #options: ReadMarksOptions;
   readonly #states = new Map<string, ReadState>();
+  /** A mark is in effect once it is written; whatever else happens to the thread meanwhile comes behind. */
+  readonly #mutex = new KeyedMutex<ThreadId>();
+  /** How much is under way there. */
+  readonly #pending = new Map<ThreadId, number>();
 
   constructor(options: ReadMarksOptions) {
     this.#options = options;
@@ -35,29 +40,41 @@ export class ReadMarks {
 
   /** A turn has ended that nobody has read yet. */
   turnEnded(threadId: ThreadId, turnId: string): void {
-    this.#setLater(threadId, this.of(threadId).firstUnread ?? { type: 'turn', turnId });
+    this.#afterMark(threadId, () =>
+      this.#setLater(threadId, this.of(threadId).firstUnread ?? { type: 'turn', turnId }),
+    );
   }
 
   /** The turns behind a revert are gone; if the first unread one was among them, all that is left was read. */
   async reverted(threadId: ThreadId, isThere: (turnId: string) => Promise<boolean>): Promise<void> {
     const { firstUnread, revision } = this.of(threadId);
     if (firstUnread?.type !== 'turn' || (await isThere(firstUnread.turnId))) return;
-    if (this.of(threadId).revision === revision) this.#setLater(threadId, null);
+    this.#afterMark(threadId, () => {
+      if (this.of(threadId).revision === revision) this.#setLater(threadId, null);
+    });
   }
 
   /**
-   * Marks a thread as read, or as unread from its start. Durable when it returns.
+   * Marks a thread as read, or as unread from its start. Durable when it returns, and in effect only then.
    * @throws invalidRequest if the thread is not as the caller saw it
    */
-  async mark(threadId: ThreadId, as: 'read' | 'unread', expectedRevision: string): Promise<ReadState> {
-    const readState = this.of(threadId);
-    if (readState.revision !== expectedRevision) {
-      const data = { reason: 'readStateConflict', readState: readState as unknown as JsonObject };
-      throw new SkeinError('invalidRequest', 'read state changed', { data });
-    }
-    const state: ReadState = { firstUnread: as === 'read' ? null : { type: 'threadStart' }, revision: randomUUID() };
-    await this.#set(threadId, state, 'power');
-    return state;
+  mark(threadId: ThreadId, as: 'read' | 'unread', expectedRevision: string): Promise<ReadState> {
+    return this.#inTurn(threadId, async () => {
+      const readState = this.of(threadId);
+      if (readState.revision !== expectedRevision) {
+        const data = { reason: 'readStateConflict', readState: readState as unknown as JsonObject };
+        throw new SkeinError('invalidRequest', 'read state changed', { data });
+      }
+      const state: ReadState = { firstUnread: as === 'read' ? null : { type: 'threadStart' }, revision: randomUUID() };
+      await this.#options.store.write([change('readState', threadId, state)], 'power');
+      this.#show(threadId, state);
+      return state;
+    });
+  }
+
+  /** Resolves when what was asked before is done. */
+  settled(threadId: ThreadId): Promise<void> {
+    return this.#mutex.run(threadId, async () => {});
   }
 
   /** What to remove of a thread that is gone. */
@@ -65,18 +82,36 @@ export class ReadMarks {
     return this.#states.delete(threadId) ? [change('readState', threadId, null)] : [];
   }
 
-  /** Nobody waits for it. */
-  #setLater(threadId: ThreadId, firstUnread: UnreadPosition | null): void {
-    void this.#set(threadId, { firstUnread, revision: randomUUID() }, 'process').catch((error: unknown) =>
-      this.#options.onProblem(`what was read of thread ${threadId} could not be stored`, error),
-    );
+  async #inTurn<T>(threadId: ThreadId, work: () => Promise<T>): Promise<T> {
+    this.#pending.set(threadId, (this.#pending.get(threadId) ?? 0) + 1);
+    try {
+      return await this.#mutex.run(threadId, work);
+    } finally {
+      const left = (this.#pending.get(threadId) ?? 0) - 1;
+      if (left > 0) this.#pending.set(threadId, left);
+      else this.#pending.delete(threadId);
+    }
   }
 
-  /** Told once it is asked to be written: what comes of later turns is written behind it. */
-  #set(threadId: ThreadId, state: ReadState, durability: 'power' | 'process'): Promise<void> {
+  /** At once, unless a mark is being written. */
+  #afterMark(threadId: ThreadId, work: () => void): void {
+    if (this.#pending.has(threadId)) void this.#inTurn(threadId, async () => work());
+    else work();
+  }
+
+  /** Nobody waits for it. Told once it is asked to be written: what comes of later turns is written behind it. */
+  #setLater(threadId: ThreadId, firstUnread: UnreadPosition | null): void {
+    const state = { firstUnread, revision: randomUUID() };
+    this.#options.store
+      .write([change('readState', threadId, state)], 'process')
+      .catch((error: unknown) =>
+        this.#options.onProblem(`what was read of thread ${threadId} could not be stored`, error),
+      );
+    this.#show(threadId, state);
+  }
+
+  #show(threadId: ThreadId, state: ReadState): void {
     this.#states.set(threadId, state);
-    const written = this.#options.store.write([change('readState', threadId, state)], durability);
     this.#options.onChanged(threadId, state);
-    return written;
   }
 }

@@ -1,4 +1,4 @@
-import { invalidRequest, notFound } from '../domain/errors.ts';
+import { invalidRequest, notFound, SkeinError } from '../domain/errors.ts';
 import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { QueuedSubmission } from '../domain/organization.ts';
@@ -140,6 +140,29 @@ export class ThreadManager {
     const thread = this.find(threadId);
     if (thread === undefined) throw notFound(`thread not found: ${threadId}`);
     return thread;
+  }
+
+  /**
+   * Does something with a loaded thread that is not done at all if the thread is let go meanwhile (notFound). Then it is done
+   * again: one that is being reverted is loaded again, and waited for.
+   * @throws notFound if the thread is not loaded, or not any more; what `work` throws
+   */
+  async withLoaded<T>(threadId: ThreadId, work: (thread: CodexThread) => Promise<T>): Promise<T> {
+    for (let tried: CodexThread | undefined; ;) {
+      if (this.#registry.isClosing(threadId)) {
+        await this.#reverts.settled(threadId);
+        await this.#registry.whenSettled(threadId);
+      }
+      const thread = this.get(threadId);
+      try {
+        return await work(thread);
+      } catch (error) {
+        const isLetGo = this.#registry.isClosing(threadId) || this.find(threadId) !== thread;
+        const isUndone = error instanceof SkeinError && error.code === 'notFound';
+        if (!isLetGo || !isUndone || thread === tried) throw error;
+        tried = thread;
+      }
+    }
   }
 
   /** A new thread, loaded, lazy. @throws invalidRequest for settings that cannot be */

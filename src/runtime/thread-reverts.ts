@@ -47,13 +47,18 @@ export class ThreadReverts {
     });
   }
 
+  /** Resolves when every revert of a thread that was asked for is over, and told. */
+  settled(threadId: ThreadId): Promise<void> {
+    return this.#mutex.run(threadId, async () => {});
+  }
+
   async #revert(id: ThreadId, beforeTurnId: string, cause: string): Promise<CodexThread> {
     const { store, registry, organization, now, find, reload } = this.#options;
     const thread = find(id);
     assertRevertible(thread, beforeTurnId);
-    const { settings } = thread;
     let refusal: SkeinError | undefined;
     const reverted = await registry.whileUnloaded([id], cause, async () => {
+      const { settings } = thread;
       try {
         // Changes since the turn stay, and come with the file: killed in between, nobody would know them any more.
         const record = { timestamp: formatTimestamp(now()), item: settingsAppliedItem(id, settings) };

@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import { MemoryThreadStore } from '../../src/store/memory/memory-thread-store.ts';
+import { gate, interceptedStore } from '../support/intercepted-store.ts';
 import type { Json, RpcClient } from '../support/rpc-client.ts';
 import { startServer } from '../support/server.ts';
 
@@ -67,6 +69,47 @@ it('SET-13 a turn changes how its thread is run as a change without one does, an
     expect(byTurn).toEqual(without);
     expect(byTurn).toMatchObject(shown);
   }
+});
+
+/** Changes a thread's settings while it is held up in a call of its store, with nothing loaded. */
+async function changedDuring(call: string, method: string, paramsOf: (lastTurnId: string) => object = () => ({})) {
+  const [reached, held] = [gate(), gate()];
+  const store = interceptedStore(new MemoryThreadStore({ defaultModelProvider: 'hand' }), (name) => {
+    if (name !== call) return undefined;
+    reached.open();
+    return held.passed;
+  });
+  const client = await (await startServer({ store })).connect();
+  const { thread } = await client.call('thread/start', {});
+  const threadId: string = thread.id;
+  await client.turn(threadId, 'stays');
+  const last = await client.turn(threadId, 'goes');
+  const taken = client.call(method, { threadId, ...paramsOf(last.id) });
+  await reached.passed;
+  const from = client.frames.length;
+  const changed = client.answer('thread/settings/update', { threadId, model: 'other' });
+  // What is asked behind it has been answered, so the change has come.
+  await client.call('thread/loaded/list', {});
+  held.open();
+  await taken;
+  return { client, threadId, from, answer: await changed };
+}
+
+it('SET-14 a change that comes in the middle of a revert is answered and told behind it', async () => {
+  const { client, from, answer } = await changedDuring('revertThread', 'thread/revert', (beforeTurnId) => ({
+    beforeTurnId,
+  }));
+  expect(answer.result).toEqual({});
+  const told = await client.notification('thread/settings/updated', () => true, from);
+  expect(told.params.threadSettings.model).toBe('other');
+  const order = client.frames.slice(from).map(({ method }) => method);
+  expect(order.indexOf('thread/reverted')).toBeGreaterThan(-1);
+  expect(order.indexOf('thread/reverted')).toBeLessThan(order.indexOf('thread/settings/updated'));
+});
+
+it('SET-14 a thread that is being deleted is not found for a change', async () => {
+  const { threadId, answer } = await changedDuring('deleteThreads', 'thread/delete');
+  expect(answer.error).toMatchObject({ message: `thread not found: ${threadId}` });
 });
 
 /** Puts a thread away and back, which leaves it unloaded. */

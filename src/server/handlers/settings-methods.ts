@@ -7,8 +7,9 @@ import { settingsOverrides } from './settings-overrides.ts';
 const update = method(
   threadSettingsUpdate,
   async ({ threadId, ...params }, request, { manager }) => {
-    const thread = manager.get(parseThreadId(threadId));
-    await thread.updateSettings(settingsOverrides(params, manager), () => request.answer({}));
+    await manager.withLoaded(parseThreadId(threadId), (thread) =>
+      thread.updateSettings(settingsOverrides(params, manager), () => request.answer({})),
+    );
   },
   'method',
 );

@@ -110,7 +110,8 @@ async function syncAt(path: string, sync: (fd: number) => Promise<void>): Promis
   try {
     await sync(fd);
   } finally {
-    await posix.close(fd);
+    // What is synced is safe, whatever a close says.
+    await posix.close(fd).catch(() => {});
   }
 }
 

@@ -20,19 +20,28 @@ export interface NameEntry {
   readonly updatedAtMs: number;
 }
 
+/** An entry that was refused and could not be cut off: where it begins, in which file. */
+interface Remnant {
+  readonly inode: number;
+  readonly offset: number;
+  readonly text: Buffer;
+}
+
 const LOCK_TIMEOUT_MS = 2_000;
 const LOCK_POLL_MS = 5;
 const NEWLINE = 0x0a;
 
 /**
- * Writes `session_index.jsonl`, the names that Codex and Skein share. Append-only but for deletion, which
- * replaces the file whole; `session_index.jsonl.lock` keeps an append from going into a file that is being replaced.
+ * Writes `session_index.jsonl`, the names that Codex and Skein share. Append-only but for deletion, and for what a refusal
+ * could not cut off, which replace the file whole; `session_index.jsonl.lock` keeps an append from going into a file that is being replaced.
  */
 export class NameIndex {
   readonly #path: string;
   readonly #lockPath: string;
   /** The file that is certain to be found after a loss of power. Who made another may not have seen to that. */
   #durableInode: number | undefined;
+  /** Goes before anything else is written. */
+  #remnant: Remnant | undefined;
   /** Those of this process wait here in turn, rather than for the lock. */
   readonly #mutex = new Mutex();
 
@@ -52,6 +61,7 @@ export class NameIndex {
    */
   async append(threadId: ThreadId, name: string, nowMs: number): Promise<void> {
     await this.#locked(async () => {
+      if (this.#remnant !== undefined) await this.#rewrite((content) => content);
       const fd = await posix.open(this.#path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT, FILE_MODE);
       try {
         const entry = JSON.stringify({ id: threadId, thread_name: name, updated_at: formatTimestamp(nowMs) });
@@ -65,31 +75,40 @@ export class NameIndex {
           this.#durableInode = ino;
         } catch (error) {
           await cutOff(fd, size).catch(() => {
+            this.#remnant = { inode: ino, offset: size, text };
             throw uncertain(toSkeinError(error, `cannot write ${this.#path}`));
           });
           throw error;
         }
       } finally {
-        await posix.close(fd);
+        // It is synced, or refused: what a close says then changes neither.
+        await posix.close(fd).catch(() => {});
       }
     });
   }
 
   /** Removes all entries of the given threads, and leaves every other line as it is. */
   async remove(threadIds: ReadonlySet<ThreadId>): Promise<void> {
-    await this.#locked(async () => {
-      const before = await readFile(this.#path).catch((error: unknown) => {
-        if (errnoOf(error) === 'ENOENT') return undefined;
-        throw error;
-      });
-      if (before === undefined) return;
-      const lines = linesOf(before);
-      const kept = lines.filter((line) => {
-        const entry = parseNameEntry(line);
-        return entry === undefined || !threadIds.has(entry.threadId);
-      });
-      if (kept.length < lines.length) await writeWhole(this.#path, [Buffer.concat(kept)]);
+    const isKept = (line: Buffer): boolean => {
+      const entry = parseNameEntry(line);
+      return entry === undefined || !threadIds.has(entry.threadId);
+    };
+    await this.#locked(() => this.#rewrite((content) => Buffer.concat(linesOf(content).filter(isKept))));
+  }
+
+  /** Puts what is kept of the file in its place, without what is left of a refused entry. */
+  async #rewrite(kept: (content: Buffer) => Buffer): Promise<void> {
+    const content = await readFile(this.#path).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
     });
+    if (content !== undefined) {
+      const { ino } = await posix.stat(this.#path);
+      const remnant = this.#remnant?.inode === ino ? this.#remnant : undefined;
+      const after = kept(remnant === undefined ? content : without(remnant, content));
+      if (after.length < content.length) await writeWhole(this.#path, [after]);
+    }
+    this.#remnant = undefined;
   }
 
   #locked<T>(work: () => Promise<T>): Promise<T> {
@@ -111,9 +130,16 @@ export class NameIndex {
       return await work();
     } finally {
       unlock(fd);
-      await posix.close(fd);
+      await posix.close(fd).catch(() => {});
     }
   }
+}
+
+/** Others may have added to the file since, or written it anew. Where it stands torn before what they have added, it is no entry. */
+function without({ offset, text }: Remnant, content: Buffer): Buffer {
+  const found = content.subarray(offset, offset + text.length);
+  if (!found.equals(text.subarray(0, found.length))) return content;
+  return Buffer.concat([content.subarray(0, offset), content.subarray(offset + found.length)]);
 }
 
 async function endsLine(fd: number, size: number): Promise<boolean> {

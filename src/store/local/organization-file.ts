@@ -81,29 +81,48 @@ export class OrganizationFile implements OrganizationStore {
   }
 
   async #add(line: Buffer, durability: WriteDurability): Promise<void> {
-    let fd = await posix.open(this.#path, ADD, FILE_MODE);
+    const fd = await this.#open();
     try {
-      if (this.#isDoubtful || (await posix.fstat(fd)).size !== this.#size) {
-        await posix.close(fd);
-        fd = -1;
-        await this.#replace();
-        fd = await posix.open(this.#path, ADD, FILE_MODE);
-      }
-      try {
-        await appendFully(fd, line);
-        if (this.#size === 0) this.#isEntryDurable = false;
-        if (durability === 'power') await this.#sync(fd);
-      } catch (error) {
-        await cutOff(fd, this.#size).catch(() => {
-          this.#isDoubtful = true;
-          throw uncertain(toSkeinError(error, REFUSAL));
-        });
-        throw error;
-      }
-      this.#size += line.length;
-    } finally {
-      if (fd >= 0) await posix.close(fd);
+      await this.#append(fd, line, durability);
+    } catch (error) {
+      await posix.close(fd).catch(() => {});
+      throw error;
     }
+    await posix.close(fd).catch((error: unknown) => {
+      // Some file systems say only now that they have not kept what was written. What is synced is kept.
+      if (durability === 'power') return;
+      this.#isDoubtful = true;
+      throw uncertain(toSkeinError(error, REFUSAL));
+    });
+  }
+
+  /** The file, with what is set and nothing else. */
+  async #open(): Promise<number> {
+    const fd = await posix.open(this.#path, ADD, FILE_MODE);
+    try {
+      if (!this.#isDoubtful && (await posix.fstat(fd)).size === this.#size) return fd;
+    } catch (error) {
+      await posix.close(fd).catch(() => {});
+      throw error;
+    }
+    await posix.close(fd).catch(() => {});
+    await this.#replace();
+    return posix.open(this.#path, ADD, FILE_MODE);
+  }
+
+  async #append(fd: number, line: Buffer, durability: WriteDurability): Promise<void> {
+    try {
+      await appendFully(fd, line);
+      if (this.#size === 0) this.#isEntryDurable = false;
+      if (durability === 'power') await this.#sync(fd);
+    } catch (error) {
+      await cutOff(fd, this.#size).catch(() => {
+        this.#isDoubtful = true;
+        throw uncertain(toSkeinError(error, REFUSAL));
+      });
+      throw error;
+    }
+    this.#size += line.length;
   }
 
   async #sync(fd: number): Promise<void> {

@@ -1,4 +1,12 @@
-import { internal, invalidRequest, overloaded, toSkeinError, uncertain, type SkeinError } from '../../domain/errors.ts';
+import {
+  internal,
+  invalidRequest,
+  notFound,
+  overloaded,
+  type SkeinError,
+  toSkeinError,
+  uncertain,
+} from '../../domain/errors.ts';
 import type { Durability, NewRecord } from '../thread-store.ts';
 import { MAX_LINE_BYTES } from './line-splitter.ts';
 import type { HandleHolder, OpenFiles } from './open-files.ts';
@@ -97,8 +105,8 @@ export class RolloutWriter implements HandleHolder {
 
   /**
    * Queues records; resolves when they are as durable as asked.
-   * @throws overloaded if too much waits already, invalidRequest for a record that no reader would take: nothing is
-   * queued then. Else what made the write fail, with errno: with `keep` the records stay queued and must not be sent
+   * @throws overloaded if too much waits already, invalidRequest for a record that no reader would take, notFound once the
+   * writer has ended: nothing is queued then. Else what made the write fail, with errno: with `keep` the records stay queued and must not be sent
    * again; with `withdraw` they are gone, unless the code is `uncertain`: then they could not be cut off, which is tried
    * again before anything else is written.
    */
@@ -159,7 +167,7 @@ export class RolloutWriter implements HandleHolder {
     records: readonly NewRecord[],
     how: Pick<Batch, 'durability' | 'onFailure' | 'isMaterializing'>,
   ): Promise<void> {
-    if (this.#isEnded) return Promise.reject(internal(`the writer of ${this.path} has ended`));
+    if (this.#isEnded) return Promise.reject(notFound(`the writer of ${this.path} has ended`));
     const cuts = records.map((record) => cutRecord(record));
     const sizes = cuts.map(([before, after]) => before.length + Buffer.byteLength(after));
     const bytes = sizes.reduce((sum, size) => sum + size, 0);

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import type { ThreadId } from '../../../src/domain/ids.ts';
 import { NameIndex } from '../../../src/store/local/name-index.ts';
 import { diskCalls } from '../../support/disk-calls.ts';
-import { failing, once } from '../../support/failing-disk.ts';
+import { failing, once, type Fault } from '../../support/failing-disk.ts';
 import { storedThread, useLocalStore } from '../../support/local-threads.ts';
 import { otherProcess } from '../../support/lock-child.ts';
 import { someThreadId, T0 } from '../../support/records.ts';
@@ -161,5 +161,51 @@ it('NAME-7 what is cut off of a refused name is cut off for good, or the refusal
   const unsynced = failing('fdatasync', 'EIO', add);
   await expect(unsynced).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
   const uncut = failing('ftruncate', 'EIO', () => failing('fdatasync', 'EIO', add, once()));
+  await expect(uncut).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
+});
+
+it.each<[string, (names: NameIndex, third: ThreadId) => Promise<void>]>([
+  ['written', (names, third) => names.append(third, 'of a third', T0)],
+  ['removed', (names, third) => names.remove(new Set([third]))],
+])('NAME-7 what could not be cut off of a refused name goes before the next one is %s', async (_, next) => {
+  const { names, path, text } = useNames();
+  const [first, second, third] = [someThreadId(), someThreadId(), someThreadId()];
+  await names.append(third, 'earlier', T0);
+  await names.append(first, 'kept', T0);
+  const refused = (call: 'write' | 'fdatasync', fault: Fault): Promise<unknown> => {
+    const add = (): Promise<void> => names.append(second, 'refused', T0);
+    return expect(failing('ftruncate', 'EIO', () => failing(call, fault, add))).rejects.toMatchObject({
+      code: 'uncertain',
+    });
+  };
+  for (const others of ['', entry(second, 'by Codex'), 'no json\n']) {
+    await refused('fdatasync', 'EIO');
+    expect(text()).toContain('"refused"');
+    appendFileSync(path, others);
+    await next(names, third);
+    expect(text()).not.toContain('"refused"');
+    expect(text()).toContain(others);
+  }
+  // Torn, it goes as far as nothing was added to it.
+  const before = text();
+  await refused('write', 'half, then ENOSPC');
+  expect(text().length).toBeGreaterThan(before.length);
+  await names.remove(new Set([second]));
+  expect(text()).toBe(before.replace(entry(second, 'by Codex'), ''));
+  // A file that others have written anew is theirs.
+  await refused('fdatasync', 'EIO');
+  const anew = `${'x'.repeat(text().length - 1)}\n${entry(first, 'by Codex')}`;
+  writeFileSync(path, anew);
+  await next(names, third);
+  expect(text().startsWith(anew)).toBe(true);
+});
+
+it('NAME-8 a name that is synced is given, and one that is refused is refused, whatever closing the files says', async () => {
+  const { names, text } = useNames();
+  const [first, second] = [someThreadId(), someThreadId()];
+  await failing('close', 'EIO', () => names.append(first, 'given', T0));
+  expect(text()).toContain('"given"');
+  const add = (): Promise<void> => names.append(second, 'refused', T0);
+  const uncut = failing('close', 'ENOSPC', () => failing('fdatasync', 'EIO', add));
   await expect(uncut).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
 });

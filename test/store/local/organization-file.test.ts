@@ -171,3 +171,37 @@ it('ORG-10 one that cannot be cut off for good is uncertain, and goes with the n
   const keys = ['a', 'b', 'c', 'd', 'e'];
   expect(await found(path)).toEqual(Object.fromEntries(keys.map((key) => [`readState ${key}`, state('1')])));
 });
+
+it('ORG-11 what was synced is set, whatever closing the file says; what was not is refused as uncertain, and goes with the next write', async () => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  const write = (value: string, durability: 'power' | 'process'): Promise<void> =>
+    failing('close', 'EIO', () => store.write([mark('a', value)], durability));
+  await write('1', 'power');
+  expect(setIn(store)).toEqual({ 'readState a': state('1') });
+  expect(await found(path)).toEqual({ 'readState a': state('1') });
+  await expect(write('2', 'process')).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
+  expect(setIn(store)).toEqual({ 'readState a': state('1') });
+  await store.write([mark('b', '1')], 'process');
+  expect(await found(path)).toEqual({ 'readState a': state('1'), 'readState b': state('1') });
+});
+
+it('ORG-11 a file that is written anew is closed once, and a refusal stays what it is', async () => {
+  const path = newPath();
+  const store = await OrganizationFile.open(path);
+  await store.write([mark('a', '1')], 'power');
+  const closed: unknown[] = [];
+  const noted = (args: readonly unknown[]): boolean => closed.push(args[0]) > 0;
+  rmSync(path);
+  // The one that is found to be another, before it is written anew.
+  await failing('close', 'EIO', () => store.write([mark('b', '1')], 'power'), once());
+  expect(await found(path)).toEqual({ 'readState a': state('1'), 'readState b': state('1') });
+  const uncut = failing(
+    'close',
+    'EIO',
+    () => failing('fdatasync', 'EIO', () => store.write([mark('a', '2')], 'power')),
+    noted,
+  );
+  await expect(uncut).rejects.toMatchObject({ code: 'uncertain', detail: { errno: 'EIO' } });
+  expect(closed).toHaveLength(1);
+});

@@ -286,7 +286,7 @@ describe('ends', () => {
       await Promise.all(appends);
       expect(numbersIn(path)).toEqual(acknowledged);
       expect(openFiles.count).toBe(0);
-      await expect(writer.append(numbered(999), 'process')).rejects.toMatchObject({ code: 'internal' });
+      await expect(writer.append(numbered(999), 'process')).rejects.toMatchObject({ code: 'notFound' });
     }
   });
 
@@ -304,7 +304,7 @@ describe('ends', () => {
     const [one, two, ...rest] = numbersIn(path);
     expect([one, two ?? 2, rest.length]).toEqual([1, 2, 0]);
     const size = statSync(path).size;
-    await expect(first.append(numbered(4), 'process')).rejects.toMatchObject({ code: 'internal' });
+    await expect(first.append(numbered(4), 'process')).rejects.toMatchObject({ code: 'notFound' });
     expect(statSync(path).size).toBe(size);
   });
 
