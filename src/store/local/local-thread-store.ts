@@ -1,4 +1,4 @@
-import { conflict, invalidRequest } from '../../domain/errors.ts';
+import { conflict, internal, invalidRequest } from '../../domain/errors.ts';
 import type { ThreadId } from '../../domain/ids.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import { assertValidPatch, type ThreadMetadataPatch } from '../../domain/metadata-patch.ts';
@@ -15,6 +15,7 @@ import type {
   AppendRecords,
   CreateThread,
   Durability,
+  ForkBoundary,
   ForkThread,
   ListItems,
   ListTurns,
@@ -29,6 +30,7 @@ import type {
 import { forkHeader, startOfRollout } from './branches.ts';
 import { canonicalPath } from './canonical-path.ts';
 import { Collections } from './collections.ts';
+import { LOOKS } from './compressed-rollout.ts';
 import { Deletions } from './deletions.ts';
 import { readStretch } from './history-stream.ts';
 import { HomeLayout } from './home-layout.ts';
@@ -132,7 +134,7 @@ export class LocalThreadStore implements ThreadStore {
       // The source must be there to refer to; it goes on being written meanwhile.
       await this.#storeIfLazy(sourceId, 'process');
       await this.#index.current.restoreHistory(sourceId);
-      const prefix = await this.#index.current.prefix(sourceId, boundary);
+      const prefix = await this.#prefix(sourceId, boundary);
       if (prefix.historyMode === 'paginated' && !this.#home.isCollected(prefix.rollout.path)) {
         throw invalidRequest(`thread ${sourceId} lies outside the home, where a fork cannot refer to it`);
       }
@@ -334,6 +336,18 @@ export class LocalThreadStore implements ThreadStore {
       }),
       start: startOfRollout(header, historyMode, prefix),
     }));
+  }
+
+  /** Where a fork ends: at nothing that its source, which goes on being written, may yet refuse. */
+  async #prefix(sourceId: ThreadId, boundary: ForkBoundary): Promise<HistoryPrefix> {
+    const writer = this.#live.find(sourceId)?.writer;
+    for (let look = 1; ; look += 1) {
+      const cuts = writer?.cuts;
+      const prefix = await this.#index.current.prefix(sourceId, boundary);
+      await writer?.decided();
+      if (writer?.cuts === cuts) return prefix;
+      if (look === LOOKS) throw internal(`what is written to thread ${sourceId} is cut off again and again`);
+    }
   }
 
   /** A lazy thread that something is to be done with comes into being. */

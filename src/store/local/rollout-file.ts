@@ -61,6 +61,7 @@ export class RolloutFile {
   #isUnterminated: boolean;
   /** What a failed append tried to add behind `#size`, or one that was taken back has added. */
   #attempt: Buffer | undefined;
+  #cuts = 0;
   /** Something was cut off, and loss of power could bring it back. */
   #isCutUnsynced = false;
   /** The file was made, and is not wanted: what it was made from. */
@@ -121,6 +122,11 @@ export class RolloutFile {
   /** Bytes that the kernel has and stable storage may not have. */
   get unsyncedBytes(): number {
     return this.#size - this.#syncedSize;
+  }
+
+  /** How often something was cut off, or the file taken away again. */
+  get cuts(): number {
+    return this.#cuts;
   }
 
   /** Behind the last whole record something may stand that was refused, now or after a loss of power. */
@@ -279,6 +285,7 @@ export class RolloutFile {
   /** Takes a new file away again, so that it is planned as before. */
   async #unmake(plan: PlannedRollout): Promise<void> {
     await posix.unlink(this.path).catch(ignoreMissing);
+    this.#cuts += 1;
     await this.releaseHandle().catch(() => {});
     this.#unwanted = undefined;
     this.#plan = plan;
@@ -378,6 +385,7 @@ export class RolloutFile {
       length <= attempt.length && attempt.subarray(0, length).equals(await readRange(fd, this.#size, length));
     if (!isOwn) throw conflict(`${this.path} is being written by another process`, 'another process');
     await posix.ftruncate(fd, this.#size);
+    this.#cuts += 1;
     this.#isCutUnsynced = true;
   }
 

@@ -99,6 +99,11 @@ export class RolloutWriter implements HandleHolder {
     return this.#failure;
   }
 
+  /** How often something that was in the file was cut off again, or the file itself taken away. */
+  get cuts(): number {
+    return this.#file.cuts;
+  }
+
   get isBusy(): boolean {
     return this.#pumping !== undefined;
   }
@@ -126,6 +131,17 @@ export class RolloutWriter implements HandleHolder {
   /** As {@link flush}, but a planned rollout comes into being with its header alone; `withdraw`: or not at all. */
   persist(durability: Durability, onFailure: 'keep' | 'withdraw' = 'keep'): Promise<void> {
     return this.#enqueue([], { durability, onFailure, isMaterializing: true });
+  }
+
+  /**
+   * Resolves when all that is in the file now stays there, or has been cut off.
+   * @throws why it could not be cut off: it may be there or not
+   */
+  async decided(): Promise<void> {
+    if (this.#pumping === undefined && !this.#file.hasRemains) return;
+    await this.flush('power').catch((error: unknown) => {
+      if (this.#file.hasRemains) throw error;
+    });
   }
 
   /** Flushes and ends, together with what is appended meanwhile. If that fails the writer goes on and can be closed again. */

@@ -1,7 +1,10 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import fs, { closeSync, constants, existsSync, fstatSync, writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { dirname } from 'node:path';
+import { setImmediate as nextTick } from 'node:timers/promises';
 import { posix } from '../../../src/store/local/files.ts';
+import type { CallOrder } from './call-order.ts';
 
 /** A change of a folder's entries: what is done under which names. */
 export type NameChange =
@@ -40,20 +43,32 @@ export interface DiskLog {
    * dead then, and their descriptors closed. @returns false if it was done before
    */
   dieAfter(changes: number, work: () => Promise<unknown>): Promise<boolean>;
+  /** Resolves when whoever starts something beside what is under way has their turn. */
+  turn(): Promise<void>;
   /** Refuses the next call of each of these kinds on one file while something is done, one after the other. */
   refusing(path: string, calls: readonly Refused[], work: () => Promise<unknown>): Promise<unknown>;
+}
+
+export interface RecordingOptions {
+  /** Left out: nothing. */
+  readonly swallowed?: Swallowed | undefined;
+  /** Of calls that are under way at the same time; left out: that of the kernel. */
+  readonly order?: CallOrder | undefined;
 }
 
 /**
  * Notes every change that the stores of this process make to a disk, in the order in which they were done, and every
  * sync, while `work` runs. Nothing is really synced: that would only take time.
  */
-export async function recordingDisk<T>(work: (log: DiskLog) => Promise<T>, swallowed?: Swallowed): Promise<T> {
+export async function recordingDisk<T>(
+  work: (log: DiskLog) => Promise<T>,
+  { swallowed = () => false, order }: RecordingOptions = {},
+): Promise<T> {
   const calls = posix as unknown as Record<string, Call>;
   const original = { ...calls };
   const { linkSync, mkdirSync } = fs;
-  const recorder = new Recorder(original, swallowed ?? (() => false));
-  Object.assign(calls, recorder.calls);
+  const recorder = new Recorder(original, swallowed, order);
+  Object.assign(calls, order === undefined ? recorder.calls : recorder.callsInTurn);
   // What is not done through `posix`.
   fs.linkSync = (from, to) => recorder.link(String(from), String(to), () => linkSync(from, to));
   fs.mkdirSync = ((path: string, how: never) => recorder.makeFolders(path, () => mkdirSync(path, how))) as never;
@@ -75,35 +90,43 @@ interface Refusals {
 
 const NOTHING: Refusals = { path: '', calls: [] };
 
+/** What a descriptor leads to: a file with its number in the log, a folder, or what is of no interest. */
+interface Opened {
+  readonly path: string;
+  readonly file: number | undefined;
+}
+
 class Recorder implements DiskLog {
   readonly entries: LogEntry[] = [];
-  /** Of the process that works on the disk: when it is dead, what it had called comes to no end. */
-  #life = 0;
+  /** Of the process that works on the disk: when it is dead, what it had called comes to no end, and what it calls. */
+  readonly #lives = new AsyncLocalStorage<{ isOver: boolean }>();
   #left = Number.POSITIVE_INFINITY;
   #die = (): void => {};
   readonly #original: Record<string, Call>;
   readonly #swallowed: Swallowed;
   #refused: Refusals = NOTHING;
-  /** What a descriptor leads to: a file with its number in the log, a folder, or what is of no interest. */
-  readonly #open = new Map<number, { readonly path: string; readonly file: number | undefined }>();
+  readonly #order: CallOrder | undefined;
+  readonly #open = new Map<number, Opened>();
   /** Files by their number on the disk, which is given away again when one is gone. */
   readonly #files = new Map<number, number>();
   readonly #sizes: number[] = [];
 
-  constructor(original: Record<string, Call>, swallowed: Swallowed) {
+  constructor(original: Record<string, Call>, swallowed: Swallowed, order: CallOrder | undefined) {
     this.#original = original;
     this.#swallowed = swallowed;
+    this.#order = order;
   }
 
   async dieAfter(changes: number, work: () => Promise<unknown>): Promise<boolean> {
     const died = new Promise<true>((resolve) => {
       this.#die = () => resolve(true);
     });
+    const life = { isOver: false };
     this.#left = changes;
-    const isDead = await Promise.race([died, work().then(() => false)]);
+    const isDead = await Promise.race([died, this.#lives.run(life, work).then(() => false)]);
     this.#left = Number.POSITIVE_INFINITY;
     if (!isDead) return false;
-    this.#life += 1;
+    life.isOver = true;
     this.#refused = NOTHING;
     for (const fd of this.#open.keys()) closeSync(fd);
     this.#open.clear();
@@ -130,6 +153,24 @@ class Recorder implements DiskLog {
     const made = make();
     for (const folder of missing) this.entries.push({ kind: 'mkdir', path: folder });
     return made;
+  }
+
+  async turn(): Promise<void> {
+    await this.#order?.turn();
+    return this.#unlessOver(() => {});
+  }
+
+  /** The calls below, each when it has its turn. */
+  get callsInTurn(): Record<string, Call> {
+    return Object.fromEntries(
+      Object.entries(this.calls).map(([name, call]) => [
+        name,
+        async (...args) => {
+          await this.turn();
+          return call(...args);
+        },
+      ]),
+    );
   }
 
   readonly calls: Record<string, Call> = {
@@ -181,11 +222,15 @@ class Recorder implements DiskLog {
   };
 
   async #made(name: string, args: readonly unknown[]): Promise<unknown> {
-    const life = this.#life;
     if (this.#isDeadAt(name, args)) return new Promise(() => {});
     this.#refuse(name, args);
     const result = await (this.#original[name] as Call)(...args);
-    return life === this.#life ? result : new Promise(() => {});
+    return this.#unlessOver(() => result);
+  }
+
+  /** Goes on if whoever called is not dead; else never. */
+  #unlessOver<T>(work: () => T | Promise<T>): Promise<T> | T {
+    return this.#lives.getStore()?.isOver === true ? new Promise(() => {}) : work();
   }
 
   #isDeadAt(name: string, args: readonly unknown[]): boolean {
@@ -254,11 +299,13 @@ class Recorder implements DiskLog {
   async #sync(call: 'fsync' | 'fdatasync', fd: number): Promise<void> {
     const opened = this.#open.get(fd);
     const covered = this.entries.length;
-    const life = this.#life;
     if (this.#isDeadAt(call, [])) return new Promise(() => {});
     // Elsewhere others can work meanwhile, as they could if this took its time.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (life !== this.#life) return new Promise(() => {});
+    await (this.#order === undefined ? nextTick() : this.turn());
+    return this.#unlessOver(() => this.#endSync(call, fd, opened, covered));
+  }
+
+  #endSync(call: 'fsync' | 'fdatasync', fd: number, opened: Opened | undefined, covered: number): void {
     this.#refuse(call, [fd]);
     if (opened === undefined) return;
     const { path, file } = opened;

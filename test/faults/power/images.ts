@@ -71,7 +71,11 @@ class Moment {
   constructor(log: readonly LogEntry[], home: string) {
     this.#home = home;
     this.#names = log.flatMap((entry, at) => (isName(entry) ? [{ at, change: entry }] : []));
-    for (const entry of log) if (entry.kind === 'syncFolder') this.#certain.set(entry.path, entry.covered - 1);
+    // Of two that are under way the one that began first may end last.
+    for (const entry of log) {
+      if (entry.kind === 'syncFolder')
+        this.#certain.set(entry.path, Math.max(this.#certainIn(entry.path), entry.covered - 1));
+    }
     for (const { at, change } of this.#names.toReversed()) {
       const folders = foldersOf(change);
       // One transaction for both folders, and whatever was before it in either.
@@ -141,7 +145,9 @@ class Moment {
 
   #readFiles(log: readonly LogEntry[]): void {
     const synced = new Map<number, number>();
-    for (const entry of log) if (entry.kind === 'syncFile') synced.set(entry.file, entry.covered);
+    for (const entry of log) {
+      if (entry.kind === 'syncFile') synced.set(entry.file, Math.max(synced.get(entry.file) ?? 0, entry.covered));
+    }
     for (const entry of log)
       if (entry.kind === 'create') this.#files.set(entry.file, { certain: Buffer.alloc(0), uncertain: [] });
     for (const [at, entry] of log.entries()) {

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import type { LocalThreadStore } from '../../../src/store/local/local-thread-store.ts';
 import { OrganizationFile } from '../../../src/store/local/organization-file.ts';
 import { listed, say, wordsIn } from '../../support/local-threads.ts';
-import { isSame, type PowerWork, type PromisedThread } from './power-work.ts';
+import { isSame, type PowerWork } from './power-work.ts';
+import type { PromisedThread } from './promised-thread.ts';
 
 /** Compares what a store finds in a home after a loss of power with what was promised until then. @returns what is wrong */
 export async function brokenPromises(
@@ -10,6 +11,7 @@ export async function brokenPromises(
   home: string,
   work: PowerWork,
   moment: number,
+  hasHoles: boolean,
 ): Promise<readonly string[]> {
   const broken: string[] = [];
   const isKnown = new Set(work.threads.map(({ id }) => id));
@@ -19,7 +21,7 @@ export async function brokenPromises(
   }
   const found = new Map<PromisedThread, readonly string[]>();
   for (const thread of work.threads) {
-    const { words, defects } = await look(store, thread, moment);
+    const { words, defects } = await look(store, thread, moment, hasHoles);
     broken.push(...defects.map((defect) => `${thread.mode} thread ${thread.id} ${defect}`));
     if (words !== undefined) found.set(thread, words);
   }
@@ -52,6 +54,7 @@ async function look(
   store: LocalThreadStore,
   thread: PromisedThread,
   moment: number,
+  hasHoles: boolean,
 ): Promise<{ readonly words?: readonly string[]; readonly defects: readonly string[] }> {
   const presence = thread.isThere.possibleAt(moment);
   const stored = await store.readThread(thread.id, { includeArchived: true }).catch((error: unknown) => String(error));
@@ -64,7 +67,8 @@ async function look(
   if (typeof words === 'string') return { defects: [`cannot be read: ${words}`] };
   const defects: string[] = [];
   const possible = thread.words.possibleAt(moment);
-  if (!isAllowed(words, possible)) defects.push(`says ${shown(words)}, not ${possible.map(shown).join(' or ')}`);
+  if (!isAllowed(words, possible, hasHoles))
+    defects.push(`says ${shown(words)}, not ${possible.map(shown).join(' or ')}`);
   if (!thread.name.possibleAt(moment).includes(stored.name)) defects.push(`is called ${stored.name}`);
   // A thread that was never certain may have lost all that came behind its header.
   const memories = thread.memory.possibleAt(moment);
@@ -75,21 +79,25 @@ async function look(
 }
 
 /**
- * True if there are the certain words, unless a version without them was begun, and of the others of a version any, in their
+ * True if there are the certain words, unless a version without them was begun, and of the others of a version the first ones:
+ * none without those that were handed over before. Where pages are missing in the middle it may be any of them, in their
  * order and once.
  */
-function isAllowed(words: readonly string[], versions: readonly (readonly string[])[]): boolean {
+function isAllowed(words: readonly string[], versions: readonly (readonly string[])[], hasHoles: boolean): boolean {
   let common = versions[0] ?? [];
   return versions.some((version) => {
     common = common.filter((word, at) => version[at] === word);
     const rest = version.slice(common.length);
+    const others = words.slice(common.length);
     let at = 0;
     return (
       isSame(words.slice(0, common.length), common) &&
-      words.slice(common.length).every((word) => {
-        at = rest.indexOf(word, at) + 1;
-        return at > 0;
-      })
+      (hasHoles
+        ? others.every((word) => {
+            at = rest.indexOf(word, at) + 1;
+            return at > 0;
+          })
+        : isSame(others, rest.slice(0, others.length)))
     );
   });
 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { SkeinError } from '../../../src/domain/errors.ts';
-import { newThreadId, type ThreadId } from '../../../src/domain/ids.ts';
-import type { HistoryMode, MemoryMode } from '../../../src/domain/session-meta.ts';
+import { newThreadId } from '../../../src/domain/ids.ts';
 import { NO_FACTS } from '../../../src/domain/thread-facts.ts';
 import type { LocalThreadStore } from '../../../src/store/local/local-thread-store.ts';
 import { OrganizationFile } from '../../../src/store/local/organization-file.ts';
@@ -11,62 +10,9 @@ import { record, turnItems } from '../../support/records.ts';
 import type { Random } from '../random.ts';
 import { compressDurably } from './compress-durably.ts';
 import type { DiskLog, Refused } from './disk-log.ts';
+import { PromisedThread } from './promised-thread.ts';
 import { Promised } from './promises.ts';
-
-/** What was promised of a thread. */
-export class PromisedThread {
-  readonly id: ThreadId;
-  readonly mode: HistoryMode;
-  /** Of the turns at its end that are whole for certain, and how many words go before them. */
-  turnIds: string[] = [];
-  wordsBefore = 0;
-  readonly words = new Promised<readonly string[]>([]);
-  readonly isThere = new Promised(false);
-  readonly name = new Promised<string | null>(null);
-  readonly memory = new Promised<MemoryMode>('enabled');
-  readonly isArchived = new Promised(false);
-  isLive = true;
-  /** By the process that lives now: what others have written it promises with its own words only. */
-  isWritten = false;
-
-  constructor(id: ThreadId, mode: HistoryMode) {
-    this.id = id;
-    this.mode = mode;
-  }
-}
-
-type Step =
-  | 'create'
-  | 'append'
-  | 'fork'
-  | 'rename'
-  | 'patch'
-  | 'end'
-  | 'resume'
-  | 'archive'
-  | 'unarchive'
-  | 'revert'
-  | 'delete'
-  | 'compress'
-  | 'organize'
-  | 'rewrite';
-
-const WEIGHTS: Readonly<Record<Step, number>> = {
-  create: 4,
-  append: 8,
-  fork: 3,
-  rename: 2,
-  patch: 2,
-  end: 4,
-  resume: 2,
-  archive: 2,
-  unarchive: 2,
-  revert: 2,
-  delete: 2,
-  compress: 2,
-  organize: 2,
-  rewrite: 0.3,
-};
+import { isPossible, OVERLAPPING, WEIGHTS, type Step } from './steps.ts';
 
 /** What a disk refuses of a write, and of taking it back. */
 const REFUSALS: readonly (readonly Refused[])[] = [
@@ -78,6 +24,27 @@ const REFUSALS: readonly (readonly Refused[])[] = [
   ['fdatasync', 'fdatasync'],
 ];
 
+/** What a disk refuses of what is written to a thread, twice because it is tried twice, and of taking it back. */
+const REFUSALS_OF_THREADS: readonly (readonly Refused[])[] = [
+  ['write'],
+  ['fdatasync'],
+  ['write', 'write'],
+  ['fdatasync', 'fdatasync'],
+  ['write', 'write', 'ftruncate'],
+  ['fdatasync', 'fdatasync', 'ftruncate'],
+  ['fdatasync', 'fdatasync', 'fdatasync'],
+];
+
+/** What is said to whoever appends when the writer has ended. */
+const TOO_LATE = /has ended|not found/;
+
+export interface WorkOptions {
+  /** Things are begun while others are under way. */
+  readonly isOverlapping: boolean;
+  /** Chooses what a disk refuses; left out: nothing. */
+  readonly refusals: Random | undefined;
+}
+
 /** Random work on a store, and the promises that the store makes meanwhile. */
 export class PowerWork {
   readonly threads: PromisedThread[] = [];
@@ -88,36 +55,50 @@ export class PowerWork {
   #store!: LocalThreadStore;
   #organization!: OrganizationFile;
   readonly #random: Random;
+  readonly #isOverlapping: boolean;
+  readonly #weights: Readonly<Record<Step, number>>;
   /** Chooses what is refused. */
   readonly #refusals: Random | undefined;
+  /** Notes of what was refused and could not be cut off that it is. */
+  readonly #uncertain: (() => void)[] = [];
   #count = 0;
 
-  constructor(home: string, log: DiskLog, random: Random, refusals?: Random) {
+  constructor(home: string, log: DiskLog, random: Random, { isOverlapping, refusals }: WorkOptions) {
     this.#home = home;
     this.#log = log;
     this.#random = random;
+    this.#weights = isOverlapping ? OVERLAPPING : WEIGHTS;
+    this.#isOverlapping = isOverlapping;
     this.#refusals = refusals;
   }
 
   /** Goes on with a store that was opened anew, from what it finds: what was under way when the last one died may be done or not. */
   async goOn(store: LocalThreadStore): Promise<void> {
     this.#store = store;
+    this.#uncertain.length = 0;
     this.#organization = await OrganizationFile.open(join(this.#home, 'skein_threads.jsonl'));
     const values = new Map([...this.#organization.entries].map(({ key, value }) => [key, value as string]));
     for (const [key, mark] of this.marks) this.#isFound(mark, values.get(key) ?? null);
     for (const thread of this.threads.slice()) await this.#lookAgain(thread);
   }
 
+  /** Nobody goes on: of a fork that was under way any beginning of its source may be found. */
+  end(): void {
+    for (const { forkedFrom, words } of this.threads)
+      for (const said of forkedFrom?.source.words.begunBy(this.#moment) ?? []) words.begin(said, forkedFrom?.at ?? 0);
+  }
+
   async #lookAgain(thread: PromisedThread): Promise<void> {
-    [thread.isLive, thread.isWritten] = [false, false];
+    thread.isOpenedAnew();
     const stored = await this.#store.readThread(thread.id, { includeArchived: true }).catch(() => undefined);
     this.#isFound(thread.isThere, stored !== undefined);
     if (stored === undefined) return;
     const words = await wordsIn(this.#store, thread.id);
     if (!isSame(words, thread.words.now)) {
-      thread.words.begin(words, this.#moment);
-      [thread.turnIds, thread.wordsBefore] = [[], words.length];
-    }
+      thread.words.begin(words, thread.forkedFrom?.at ?? this.#moment);
+      thread.forgetTurns(words.length);
+    } else if (thread.turnIds.length > thread.writtenTurns) thread.forgetTurns(words.length);
+    thread.forkedFrom = undefined;
     this.#isFound(thread.name, stored.name);
     this.#isFound(thread.memory, stored.memoryMode);
     this.#isFound(thread.isArchived, stored.archivedAtMs !== null);
@@ -127,23 +108,56 @@ export class PowerWork {
     if (promised.now !== value) promised.begin(value, this.#moment);
   }
 
-  /** Does one thing, if there is a thread to do it to. */
+  /** Begins several things without waiting for those before, and waits for all; the disk may refuse some of what is written to one thread. */
+  async overlap(): Promise<void> {
+    const live = this.threads.filter(({ isLive, writtenTurns }) => isLive && writtenTurns > 0);
+    if (live.length === 0 || this.#refusals?.chance(0.7) !== true) return this.#overlap();
+    const thread = this.#refusals.pick(live);
+    const { path } = await this.#store.readThread(thread.id);
+    const refused = this.#refusals.pick(REFUSALS_OF_THREADS);
+    thread.isFailing = true;
+    await this.#log.refusing(path ?? '', refused, () => this.#overlap());
+    // What was kept is written now, and what could not be cut off is.
+    await this.#store.flushThread(thread.id, 'power');
+    for (const withdraw of this.#uncertain.splice(0)) withdraw();
+    this.#settling(thread)();
+    thread.areWritten(thread.turnIds.length);
+    thread.isFailing = false;
+  }
+
+  async #overlap(): Promise<void> {
+    const underWay: Promise<void>[] = [];
+    for (let left = 2 + this.#random.below(6); left > 0; left -= 1) {
+      // Else in the same tick as the one before.
+      if (this.#random.chance(0.7)) await this.#log.turn();
+      const step = this.step();
+      // Whoever fails is heard when all have ended.
+      step.catch(() => {});
+      underWay.push(step);
+    }
+    await Promise.all(underWay);
+  }
+
+  /** Does one thing, if there is a thread to do it to. What is promised from its begin on is noted before this returns. */
   async step(): Promise<void> {
-    const step = this.#random.weighted(WEIGHTS);
+    const step = this.#random.weighted(this.#weights);
     if (step === 'create') return this.#create();
     if (step === 'organize') return this.#organize(this.#newKey(), '');
     if (step === 'rewrite') return this.#rewrite();
     const fits = this.threads.filter((thread) => isPossible(step, thread));
     if (fits.length === 0) return this.#create();
-    await this.#do(step, this.#random.pick(fits));
+    const thread = this.#random.pick(fits);
+    thread.underWay += 1;
+    await this.#do(step, thread);
+    thread.underWay -= 1;
     this.acknowledged += 1;
   }
 
   async #do(step: Exclude<Step, 'create' | 'organize' | 'rewrite'>, thread: PromisedThread): Promise<void> {
     const { id } = thread;
+    if (step === 'append') return this.#append(thread);
+    thread.isEnding = false;
     switch (step) {
-      case 'append':
-        return this.#append(thread);
       case 'fork':
         return this.#fork(thread);
       case 'rename': {
@@ -151,30 +165,29 @@ export class PowerWork {
         // A thread that is not stored yet is, durably, before it has a name. One that is may be less durable than its name.
         const isLazy = !thread.isThere.now;
         if (isLazy) thread.isThere.begin(true, this.#moment);
+        const settle = this.#settling(thread);
         const isDone = await this.#tryTo([thread.name, name], 'session_index.jsonl', () =>
           this.#store.updateThreadMetadata(id, { name }),
         );
-        if (isDone) thread.name.settle(this.#moment);
-        else this.#isFound(thread.name, (await this.#store.readThread(id, { includeArchived: true })).name);
-        if (isLazy) this.#settle(thread);
+        if (!isDone) this.#isFound(thread.name, (await this.#store.readThread(id, { includeArchived: true })).name);
+        if (isLazy) settle();
         return;
       }
       case 'patch': {
         const memory = thread.memory.now === 'enabled' ? 'disabled' : 'enabled';
         if (!thread.isThere.now) thread.isThere.begin(true, this.#moment);
+        const settle = this.#settling(thread);
         await this.#change([thread.memory, memory], () => this.#store.updateThreadMetadata(id, { memoryMode: memory }));
-        return this.#settle(thread);
+        return settle();
       }
       case 'end':
-        await this.#store.shutdownThread(id);
-        thread.isLive = false;
-        if (!thread.isThere.now) this.threads.splice(this.threads.indexOf(thread), 1);
-        if (thread.isWritten) this.#settle(thread);
-        return;
+        return this.#end(thread);
       case 'resume':
-        await this.#store.resumeThread({ threadId: id });
-        thread.isLive = true;
+        await thread.alone(() => this.#store.resumeThread({ threadId: id }));
+        thread.goesOn();
         return;
+      case 'tryWhileLive':
+        return this.#tryWhileLive(thread);
       case 'archive':
         return this.#change([thread.isArchived, true], () => this.#store.archiveThreads([id]));
       case 'unarchive':
@@ -182,14 +195,14 @@ export class PowerWork {
       case 'revert': {
         const at = this.#random.below(thread.turnIds.length);
         const turnId = thread.turnIds[at] ?? '';
-        await this.#change([thread.words, thread.words.now.slice(0, thread.wordsBefore + 2 * at)], () =>
-          this.#store.revertThread(id, turnId),
-        );
-        thread.turnIds.length = at;
-        return;
+        const words = thread.words.now.slice(0, thread.wordsBefore + 2 * at);
+        thread.cutTurns(at);
+        return this.#change([thread.words, words], () => this.#store.revertThread(id, turnId));
       }
       case 'compress':
-        return compressDurably((await this.#store.readThread(id, { includeArchived: true })).path ?? '');
+        return thread.alone(async () =>
+          compressDurably((await this.#store.readThread(id, { includeArchived: true })).path ?? ''),
+        );
       case 'delete':
         return this.#delete(thread);
     }
@@ -198,15 +211,16 @@ export class PowerWork {
   async #delete(thread: PromisedThread): Promise<void> {
     const others = this.threads.filter((other) => other !== thread && isPossible('delete', other));
     const doomed = [thread, ...others.filter(() => this.#random.chance(0.3))] as const;
-    for (const one of doomed) one.isThere.begin(false, this.#moment);
+    for (const one of doomed) one.isEnding = false;
+    const ends = doomed.map(({ isThere }) => isThere.begin(false, this.#moment));
     try {
       await this.#store.deleteThreads([thread.id, ...doomed.slice(1).map(({ id }) => id)]);
     } catch (error) {
       // A fork continues one: nothing was removed.
-      for (const one of doomed) one.isThere.begin(true, this.#moment);
+      for (const [at, one] of doomed.entries()) ends[at] = one.isThere.begin(true, this.#moment);
       if (!String(error).includes('still references')) throw error;
     }
-    for (const one of doomed) one.isThere.settle(this.#moment);
+    for (const [at, one] of doomed.entries()) one.isThere.settle(this.#moment, ends[at]);
   }
 
   async #create(): Promise<void> {
@@ -224,12 +238,61 @@ export class PowerWork {
     const answer = this.#random.chance(0.1) ? `${this.#new('answer')} ${'x'.repeat(9_000)}` : this.#new('answer');
     const { turnId, items } = turnItems(thread.mode, thread.id, said, answer);
     if (!thread.isThere.now) thread.isThere.begin(true, this.#moment);
-    thread.words.begin([...thread.words.now, said, answer], this.#moment);
-    const records = items.map((item) => record(item));
-    await this.#store.appendItems({ threadId: thread.id, records, facts: NO_FACTS, durability, onFailure: 'keep' });
+    const version = thread.words.begin([...thread.words.now, said, answer], this.#moment);
+    const settle = this.#settling(thread);
+    const { writing, isEnding, isFailing } = thread;
     thread.turnIds.push(turnId);
-    thread.isWritten = true;
-    if (durability === 'power') this.#settle(thread);
+    const records = items.map((item) => record(item));
+    const onFailure = this.#isOverlapping && this.#random.chance(0.3) ? 'withdraw' : 'keep';
+    writing.appending += 1;
+    try {
+      await this.#store.appendItems({ threadId: thread.id, records, facts: NO_FACTS, durability, onFailure });
+    } catch (error) {
+      const isTooLate = isEnding && TOO_LATE.test(String(error));
+      const isRefused = isFailing && String(error).includes('injected');
+      if (!isTooLate && !isRefused) throw error;
+      if (isRefused && onFailure === 'keep') return;
+      const withdraw = (): void => {
+        thread.words.withdraw(this.#moment, version, (words) =>
+          words.filter((word) => word !== said && word !== answer),
+        );
+        thread.withdraw(turnId);
+      };
+      if ((error as SkeinError).code === 'uncertain') this.#uncertain.push(withdraw);
+      else withdraw();
+      return;
+    } finally {
+      writing.appending -= 1;
+    }
+    thread.isWritten(turnId);
+    writing.isWritten = true;
+    if (durability === 'power') settle();
+  }
+
+  async #end(thread: PromisedThread): Promise<void> {
+    const settle = this.#settling(thread);
+    const { writing } = thread;
+    const hasWritten = writing.isWritten || writing.appending > 0;
+    [thread.isLive, thread.isEnding] = [false, true];
+    if (!thread.isThere.now) this.threads.splice(this.threads.indexOf(thread), 1);
+    await this.#store.shutdownThread(thread.id);
+    thread.isEnding = false;
+    if (hasWritten) settle();
+  }
+
+  /** What moves, cuts or removes a thread is refused while it is live, and changes nothing of it. */
+  async #tryWhileLive(thread: PromisedThread): Promise<void> {
+    const { id } = thread;
+    const work = this.#random.pick([
+      () => this.#store.archiveThreads([id]),
+      () => this.#store.deleteThreads([id]),
+      () => this.#store.revertThread(id, thread.turnIds[0] ?? ''),
+    ]);
+    const code = await work().then(
+      () => 'done',
+      (error: unknown) => (error as SkeinError).code,
+    );
+    if (code !== 'conflict') throw new Error(`what must not be done to live thread ${id} is ${code}`);
   }
 
   async #fork(source: PromisedThread): Promise<void> {
@@ -237,18 +300,48 @@ export class PowerWork {
     const fork = new PromisedThread(newThreadId(), source.mode);
     this.threads.push(fork);
     // Through any of its turns, or all.
-    const last = this.#random.chance(0.5) ? this.#random.below(source.turnIds.length) : source.turnIds.length - 1;
-    const turnId = source.turnIds[last];
-    fork.isThere.begin(true, at);
-    fork.turnIds = source.turnIds.slice(0, last + 1);
+    const count = source.writtenTurns;
+    const last = this.#random.chance(0.5) ? this.#random.below(count) : count - 1;
+    const turnId = this.#isOverlapping && this.#random.chance(0.5) ? undefined : source.turnIds.slice(0, count)[last];
+    const isOfAll = this.#isOverlapping && turnId === undefined;
+    const isThere = fork.isThere.begin(true, at);
     fork.wordsBefore = source.wordsBefore;
-    fork.words.begin(source.words.now.slice(0, fork.wordsBefore + 2 * fork.turnIds.length), at);
-    fork.name.begin(source.name.now, at);
+    if (isOfAll) fork.forkedFrom = { source, at };
+    else this.#forked(fork, source, last + 1, at);
+    const name = fork.name.begin(source.name.now, at);
     if (!source.isThere.now) source.isThere.begin(true, at);
+    const atLeast = source.wordsBefore + 2 * count;
     const boundary = turnId === undefined ? ({ kind: 'latest' } as const) : ({ kind: 'throughTurn', turnId } as const);
-    await forkThread(this.#store, source.id, source.mode, boundary, fork.id);
-    this.#settle(fork);
-    fork.name.settle(this.#moment);
+    await fork.alone(async () => {
+      try {
+        await forkThread(this.#store, source.id, source.mode, boundary, fork.id);
+      } catch (error) {
+        if (!source.isFailing || !String(error).includes('injected')) throw error;
+        fork.isThere.refuse(this.#moment, isThere);
+        fork.isLive = false;
+        return;
+      }
+      const done = this.#moment;
+      if (isOfAll) {
+        // How much there was of its source is seen only now.
+        const words = await wordsIn(this.#store, fork.id);
+        const isOfSource = source.words.begunBy(done).some((said) => isSame(words, said.slice(0, words.length)));
+        if (words.length < atLeast || !isOfSource)
+          throw new Error(`fork ${fork.id} says ${words.join(', ')}, its source ${source.words.now.join(', ')}`);
+        fork.words.begin(words, at);
+        fork.forgetTurns(words.length);
+      }
+      fork.words.settle(done);
+      fork.isThere.settle(done);
+      fork.name.settle(done, name);
+    });
+    fork.forkedFrom = undefined;
+  }
+
+  #forked(fork: PromisedThread, source: PromisedThread, turns: number, at: number): void {
+    fork.words.begin(source.words.now.slice(0, source.wordsBefore + 2 * turns), at);
+    fork.turnIds.push(...source.turnIds.slice(0, turns));
+    fork.areWritten(turns);
   }
 
   /** Sets more than is kept: the file is written anew. */
@@ -262,40 +355,58 @@ export class PowerWork {
     this.marks.set(key, promised);
     const value = this.#random.chance(0.2) ? null : `${this.#new('mark')} ${more}`;
     const durability = this.#random.pick(['power', 'process'] as const);
-    const isDone = await this.#tryTo([promised, value], 'skein_threads.jsonl', () =>
-      this.#organization.write([{ kind: 'read', key, value } as never], durability),
+    // All that was set before stands before it in the file.
+    const before = [...this.marks.values()]
+      .filter((mark) => mark !== promised)
+      .map((mark) => [mark, mark.last] as const);
+    const isDone = await this.#tryTo(
+      [promised, value],
+      'skein_threads.jsonl',
+      () => this.#organization.write([{ kind: 'read', key, value } as never], durability),
+      durability === 'power',
     );
     if (!isDone) return;
-    if (durability === 'power') for (const each of this.marks.values()) each.settle(this.#moment);
+    if (durability === 'power') for (const [mark, version] of before) mark.settle(this.#moment, version);
     this.acknowledged += 1;
   }
 
   /** Changes something in a file of the home; the disk may refuse that. @returns false if it has */
-  async #tryTo<T>([promised, value]: [Promised<T>, T], file: string, work: () => Promise<unknown>): Promise<boolean> {
-    const refused = this.#refusals?.chance(0.4) === true ? this.#refusals.pick(REFUSALS) : [];
+  async #tryTo<T>(
+    [promised, value]: [Promised<T>, T],
+    file: string,
+    work: () => Promise<unknown>,
+    isDurable = true,
+  ): Promise<boolean> {
+    const mayRefuse = !this.#isOverlapping && this.#refusals?.chance(0.4) === true;
+    const refused = mayRefuse ? (this.#refusals?.pick(REFUSALS) ?? []) : [];
     const before = promised.now;
-    promised.begin(value, this.#moment);
+    const version = promised.begin(value, this.#moment);
     try {
-      await this.#log.refusing(join(this.#home, file), refused, work);
+      await (refused.length === 0 ? work() : this.#log.refusing(join(this.#home, file), refused, work));
+      if (isDurable) promised.settle(this.#moment, version);
       return true;
     } catch (error) {
       if (refused.length === 0) throw error;
       // Else either may be found from now on.
       if ((error as SkeinError).code === 'uncertain') promised.begin(before, this.#moment);
-      else promised.refuse(this.#moment);
+      else promised.refuse(this.#moment, version);
       return false;
     }
   }
 
   async #change<T>([promised, value]: [Promised<T>, T], work: () => Promise<unknown>): Promise<void> {
-    promised.begin(value, this.#moment);
+    const version = promised.begin(value, this.#moment);
     await work();
-    promised.settle(this.#moment);
+    promised.settle(this.#moment, version);
   }
 
-  #settle(thread: PromisedThread): void {
-    thread.words.settle(this.#moment);
-    thread.isThere.settle(this.#moment);
+  /** Notes, when it is called, that what is begun of a thread now is on stable storage, and no more than that. */
+  #settling({ words, isThere }: PromisedThread): () => void {
+    const [said, there] = [words.last, isThere.last];
+    return () => {
+      words.settle(this.#moment, said);
+      isThere.settle(this.#moment, there);
+    };
   }
 
   get #moment(): number {
@@ -309,28 +420,6 @@ export class PowerWork {
   #new(kind: string): string {
     this.#count += 1;
     return `${kind} ${this.#count}.`;
-  }
-}
-
-function isPossible(step: Step, thread: PromisedThread): boolean {
-  const [isThere, isArchived] = [thread.isThere.now, thread.isArchived.now];
-  switch (step) {
-    case 'append':
-    case 'end':
-      return thread.isLive;
-    case 'fork':
-    case 'rename':
-    case 'patch':
-      return thread.isLive || isThere;
-    case 'resume':
-    case 'archive':
-      return isThere && !thread.isLive && !isArchived;
-    case 'unarchive':
-      return isThere && isArchived;
-    case 'revert':
-      return isThere && !thread.isLive && thread.mode === 'paginated' && thread.turnIds.length > 0;
-    default:
-      return isThere && !thread.isLive;
   }
 }
 

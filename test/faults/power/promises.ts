@@ -1,10 +1,12 @@
 /** A value, from when on it may be found, and from when on nothing older may. */
-interface Version<T> {
+export interface Version<T> {
   readonly value: T;
   readonly begun: number;
   durable: number;
   /** It was refused: from then on it may not be found. */
   refused: number;
+  /** The same without a change before it that was refused. */
+  instead?: Version<T>;
 }
 
 /**
@@ -20,26 +22,46 @@ export class Promised<T> {
 
   /** As it is if nothing is lost. */
   get now(): T {
-    return this.#last.value;
+    return this.last.value;
   }
 
-  begin(value: T, moment: number): void {
-    this.#versions.push({
+  /** Begins a change; others may be under way, and are done before it. */
+  begin(value: T, moment: number): Version<T> {
+    const version = {
       value,
       begun: moment,
       durable: Number.POSITIVE_INFINITY,
       refused: Number.POSITIVE_INFINITY,
-    });
+    };
+    this.#versions.push(version);
+    return version;
   }
 
-  /** All that was begun is on stable storage. */
-  settle(moment: number): void {
-    this.#last.durable = Math.min(this.#last.durable, moment);
+  /** All that was begun up to a change is on stable storage; those behind it may be or not. */
+  settle(moment: number, version: Version<T> = this.last): void {
+    let now = version;
+    while (now.instead !== undefined) now = now.instead;
+    now.durable = Math.min(now.durable, moment);
   }
 
-  /** The last change that was begun is refused, and leaves nothing. */
-  refuse(moment: number): void {
-    this.#last.refused = moment;
+  /** A change is refused, and leaves nothing. */
+  refuse(moment: number, version: Version<T> = this.last): void {
+    version.refused = moment;
+  }
+
+  /** A change is refused, and those that were begun behind it stand without it. */
+  withdraw(moment: number, version: Version<T>, without: (value: T) => T): void {
+    const behind = this.#versions.slice(this.#versions.indexOf(version) + 1);
+    this.refuse(moment, version);
+    for (const one of behind.filter(({ refused }) => refused === Number.POSITIVE_INFINITY)) {
+      this.refuse(moment, one);
+      one.instead = this.begin(without(one.value), moment);
+    }
+  }
+
+  /** All that was begun by then and not refused, also what others have taken the place of. */
+  begunBy(moment: number): readonly T[] {
+    return this.#versions.filter(({ begun, refused }) => begun <= moment && moment < refused).map(({ value }) => value);
   }
 
   /** Oldest first; the first is what was certain at that moment. */
@@ -49,7 +71,8 @@ export class Promised<T> {
     return begun.slice(certain).map(({ value }) => value);
   }
 
-  get #last(): Version<T> {
+  /** The last change that was begun and not refused. */
+  get last(): Version<T> {
     return this.#versions.findLast(({ refused }) => refused === Number.POSITIVE_INFINITY) as Version<T>;
   }
 }

@@ -4,16 +4,16 @@ import { HomeLayout } from '../../../src/store/local/home-layout.ts';
 import { openLocalStore } from '../../support/local-store.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 import type { WhenDone } from '../../support/process.ts';
-import type { Swallowed } from '../power/disk-log.ts';
 import { playHistory } from '../power/history.ts';
 import { imagesAfter, layOut, turnInto, wholeImage, type Image } from '../power/images.ts';
 import { brokenPromises } from '../power/power-check.ts';
 import type { PowerWork } from '../power/power-work.ts';
+import { SABOTAGES, type Sabotage } from '../power/sabotages.ts';
 import { Random } from '../random.ts';
 import type { Scenario } from '../scenario.ts';
 
 /** Losses of power in the short run. */
-const LOSSES = 400;
+const LOSSES = 500;
 
 /** Losses that are looked at in one history. */
 const LOSSES_A_HISTORY = 50;
@@ -27,24 +27,16 @@ const INDEXED = 0.25;
 /** So many losses must be enough to show that a sync is missing. */
 const ENOUGH = 1_500;
 
-/** Files that are renamed when they are whole. */
-const UNFINISHED = /\.(new|plain)$/;
-
-const SABOTAGES: readonly (readonly [string, Swallowed])[] = [
-  ['without fdatasync', (call) => call === 'fdatasync'],
-  ['without syncs of folders', (call) => call === 'fsync'],
-  ['with names before content', (_, path) => UNFINISHED.test(path)],
-  ['without syncs of what is cut off', (_call, _path, isOfCut) => isOfCut],
-];
-
 /** Histories that have shown what was wrong, or show that it would be if it were done again; every run begins with them. */
 const HISTORIES: ReadonlyMap<string, number> = new Map([
+  ['appends that were handed over while the sync of others was under way', 52],
   ['folders that were not durable before a thread was moved into them', 240_373_025],
   ['folders above that nobody had synced; names before content', 1_827_943_904],
   ['a fork of words that were not durable', 240_425_465],
   ['an index that had read what was lost', 2_982_484_353],
   ['a refused name that came back', 5_018],
   ['a refused mark that came back', 5_034],
+  ['a fork of words that were then refused', 3_255],
 ]);
 
 interface Losses {
@@ -65,6 +57,10 @@ interface Losses {
  * comes in its order, whole, torn within a write, or not at all; or its size is there, and all its pages or some of them are
  * NULs. A loss may happen after every entry of the log, in a history of several processes, each ended or killed.
  *
+ * In half of the histories one thing is done after the other; in the others appends to one thread and to several, and whatever
+ * else is done with threads, are under way at once. A change may be found from when it was begun, and must be from when it was
+ * acknowledged; of what was appended to a thread nothing is found without all that was appended before.
+ *
  * The index is lost, or is one that has read the home at some moment before, with all that is lost now: it was in use, or had
  * been closed by then. Where pages are missing in the middle of files it was in use: an index that was closed goes by size,
  * time and the last bytes, and does not see that.
@@ -78,9 +74,9 @@ export const powerLoss: Scenario = {
     const { losses, acknowledged, kept, defects } = await losing(runs, seeds, whenDone, progress);
     const missed: string[] = [];
     const details: Record<string, number> = {};
-    for (const [name, swallowed] of SABOTAGES) {
+    for (const [name, sabotage] of SABOTAGES) {
       const tried = [...HISTORIES.values(), ...seedsFrom(random.fork(), ENOUGH)];
-      const broken = await losing(ENOUGH, tried, whenDone, () => {}, swallowed);
+      const broken = await losing(ENOUGH, tried, whenDone, () => {}, sabotage);
       if (broken.defects.length === 0) missed.push(`${broken.losses} losses have not shown a store ${name}`);
       else details[`${name}: caught at loss`] = broken.losses;
     }
@@ -105,13 +101,13 @@ async function losing(
   seeds: readonly number[],
   whenDone: WhenDone,
   progress: (text: string) => void,
-  swallowed?: Swallowed,
+  sabotage?: Sabotage,
 ): Promise<Losses> {
   let [losses, acknowledged, kept] = [0, 0, 0];
   const defects: string[] = [];
   for (const seed of seeds) {
     if (losses >= count || defects.length > 0) break;
-    const history = await losingIn(seed, Math.min(LOSSES_A_HISTORY, count - losses), whenDone, swallowed);
+    const history = await losingIn(seed, Math.min(LOSSES_A_HISTORY, count - losses), whenDone, sabotage);
     losses += history.losses;
     acknowledged += history.acknowledged;
     kept += history.acknowledged - (history.defects.length > 0 ? 1 : 0);
@@ -122,8 +118,11 @@ async function losing(
 }
 
 /** One history, and losses of power in it. @returns the first one that breaks a promise, in words */
-async function losingIn(seed: number, count: number, whenDone: WhenDone, swallowed?: Swallowed): Promise<Losses> {
-  const { home, log, work } = await playHistory(seed, whenDone, swallowed);
+async function losingIn(seed: number, count: number, whenDone: WhenDone, sabotage?: Sabotage): Promise<Losses> {
+  const history = await playHistory(seed, whenDone, sabotage).catch((error: unknown) => String(error));
+  if (typeof history === 'string')
+    return { losses: 0, acknowledged: 0, kept: 0, defects: [`cannot be played: ${history}`] };
+  const { home, log, work } = history;
   rmSync(home, { recursive: true, force: true });
   const random = new Random(seed).fork();
   const { acknowledged } = work;
@@ -168,7 +167,7 @@ async function lookAt(
   }
   const store = await openLocalStore(home);
   try {
-    return await brokenPromises(store, home, work, moment);
+    return await brokenPromises(store, home, work, moment, image.hasHoles);
   } finally {
     await store.close();
     rmSync(home, { recursive: true, force: true });
