@@ -49,8 +49,8 @@ export interface ModelThread extends Beginning {
   readonly memoryMode: MemoryMode;
   readonly git: GitInfo | null;
   readonly isArchived: boolean;
-  /** Threads that its files may continue by reference: these may be kept from deletion, and nothing else may. */
-  readonly continues: readonly ThreadId[];
+  /** What it was forked from, and what that was forked from, and so on, nearest first. */
+  readonly ancestors: readonly ThreadId[];
 }
 
 /** What the model says a store must refuse. */
@@ -133,7 +133,7 @@ export class StoreModel {
   persist(id: ThreadId): ModelThread {
     const beginning = this.assertLive(id);
     const { sha, createdAtMs: recencyAtMs } = beginning;
-    const isNew = { forkedFrom: null, said: [], cutOff: [], preview: '', name: null, isArchived: false, continues: [] };
+    const isNew = { forkedFrom: null, said: [], cutOff: [], preview: '', name: null, isArchived: false, ancestors: [] };
     const thread = this.threads.get(id) ?? {
       ...beginning,
       ...isNew,
@@ -197,7 +197,8 @@ export class StoreModel {
   /** Whether a store that refers may refuse to delete them. */
   mayBeKept(ids: readonly ThreadId[]): boolean {
     return [...this.threads].some(
-      ([id, { continues }]) => !ids.includes(id) && continues.some((one) => ids.includes(one)),
+      ([id, { mode, ancestors }]) =>
+        mode === 'paginated' && !ids.includes(id) && ancestors.some((one) => ids.includes(one)),
     );
   }
 
@@ -207,7 +208,7 @@ export class StoreModel {
     const last = turnsOf({ said, cutOff: source.cutOff }).at(-1);
     const isCutOff = source.mode === 'paginated' && last?.status === 'inProgress';
     const cutOff = isCutOff ? [...source.cutOff, last.id] : source.cutOff;
-    const continues = source.mode === 'legacy' ? [] : [sourceId, ...source.continues];
+    const ancestors = [sourceId, ...source.ancestors];
     const { mode } = source;
     // A source whose turns were all taken back is still about what it was (SPEC REV-6).
     const preview = firstWords(source.said) === '' ? source.preview : firstWords(said);
@@ -222,7 +223,7 @@ export class StoreModel {
       cutOff,
       preview,
       forkedFrom: sourceId,
-      continues,
+      ancestors,
     };
     this.threads.set(id, fork);
     this.live.set(id, fork);

@@ -180,6 +180,8 @@ class Play {
       case 'fork': {
         const sourceId = idOf(step.source);
         if (sourceId === id || model.threads.has(id) || model.live.has(id)) return undefined;
+        // No id is given twice; what a fork has from a thread of that id would count as its own.
+        if (model.threads.get(sourceId)?.ancestors.includes(id) === true) return undefined;
         // Later than all that it can begin with.
         const made = { ...step.made, createdAtMs: step.made.createdAtMs + 10_000 };
         const boundary = boundaryOf(step.cut, step.nth, this.#turns(sourceId));
