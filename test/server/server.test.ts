@@ -184,6 +184,30 @@ it('OUT-15 nor does anyone wait for those that wait for a look at a thread thems
   expect(server.logged.filter((line) => line.includes('failed'))).toEqual([]);
 });
 
+it('OUT-15 nor is the history of a fork read whose client is gone', async () => {
+  const [reads, forking, held] = [vi.fn<() => void>(), vi.fn<() => void>(), gate()];
+  const store = interceptedStore(new MemoryThreadStore({ defaultModelProvider: 'hand' }), async (name) => {
+    if (name.startsWith('list')) reads();
+    if (name !== 'forkThread') return;
+    forking();
+    await held.passed;
+  });
+  const server = await startServer({ store });
+  const [client, leaver] = [await server.connect(), await server.connect()];
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'hello');
+  leaver.send({ id: 'late', method: 'thread/fork', params: { threadId: thread.id } });
+  await eventually(() => expect(forking).toHaveBeenCalledTimes(1));
+  await leaver.close();
+  await eventually(() => expect(server.server.connections).toHaveLength(1));
+  reads.mockClear();
+  held.open();
+  const started = await client.notification('thread/started', (params) => params.thread.forkedFromId === thread.id);
+  expect(started.params.thread.preview).toBe('hello');
+  // Whether its source is in the middle of a turn.
+  expect(reads).toHaveBeenCalledTimes(1);
+});
+
 it('CONN-16 as many clients are let in as may be, over all addresses, and one that leaves makes room', async () => {
   const server = await startServer({ maxConnections: 3 });
   const clients = [await server.connect(), await server.connect(), await connected(`unix://${server.socket}`)];

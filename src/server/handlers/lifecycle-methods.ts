@@ -275,6 +275,8 @@ const fork = method(
         dynamicTools: [],
       },
       async (thread) => {
+        // The fork is there; its history is not read for nobody.
+        if (request.connection.isClosed) return;
         const turnsOf = thread.isEphemeral ? source.id : thread.id;
         const turns = withTurns ? await readAllTurns(manager, turnsOf) : [];
         subscriptions.add(thread.id, request.connection);
