@@ -24,8 +24,6 @@ export class ReadMarks {
   readonly #states = new Map<string, ReadState>();
   /** A mark is in effect once it is written; whatever else happens to the thread meanwhile comes behind. */
   readonly #mutex = new KeyedMutex<ThreadId>();
-  /** How much is under way there. */
-  readonly #pending = new Map<ThreadId, number>();
 
   constructor(options: ReadMarksOptions) {
     this.#options = options;
@@ -59,7 +57,7 @@ export class ReadMarks {
    * @throws invalidRequest if the thread is not as the caller saw it
    */
   mark(threadId: ThreadId, as: 'read' | 'unread', expectedRevision: string): Promise<ReadState> {
-    return this.#inTurn(threadId, async () => {
+    return this.#mutex.run(threadId, async () => {
       const readState = this.of(threadId);
       if (readState.revision !== expectedRevision) {
         const data = { reason: 'readStateConflict', readState: readState as unknown as JsonObject };
@@ -82,20 +80,9 @@ export class ReadMarks {
     return this.#states.delete(threadId) ? [change('readState', threadId, null)] : [];
   }
 
-  async #inTurn<T>(threadId: ThreadId, work: () => Promise<T>): Promise<T> {
-    this.#pending.set(threadId, (this.#pending.get(threadId) ?? 0) + 1);
-    try {
-      return await this.#mutex.run(threadId, work);
-    } finally {
-      const left = (this.#pending.get(threadId) ?? 0) - 1;
-      if (left > 0) this.#pending.set(threadId, left);
-      else this.#pending.delete(threadId);
-    }
-  }
-
   /** At once, unless a mark is being written. */
   #afterMark(threadId: ThreadId, work: () => void): void {
-    if (this.#pending.has(threadId)) void this.#inTurn(threadId, async () => work());
+    if (this.#mutex.isInUse(threadId)) void this.#mutex.run(threadId, async () => work());
     else work();
   }
 

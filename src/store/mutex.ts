@@ -25,6 +25,11 @@ export class KeyedMutex<K extends string> {
     }
   }
 
+  /** Somebody works under this key, or waits to. */
+  isInUse(key: K): boolean {
+    return this.#byKey.has(key);
+  }
+
   /** Holds several keys at once, taken in sorted order so that two holders cannot wait for each other. */
   runAll<T>(keys: readonly K[], work: () => Promise<T>): Promise<T> {
     return [...new Set(keys)]
