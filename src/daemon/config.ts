@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * The daemon's configuration. The schema is the documentation: `daemon.config.schema.json` is made from it, and

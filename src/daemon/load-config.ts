@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { invalidRequest, messageOf } from '../domain/errors.ts';
 import { daemonFiles } from '../domain/daemon-files.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../domain/json.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AnswerTo, ClientReply, ClientRequestMethod } from '../domain/client-request.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { stringMember } from '../domain/json.ts';

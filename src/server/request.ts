@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { ThreadManager } from '../runtime/thread-manager.ts';
 import type { ClientRequests } from './client-requests.ts';
 import type { ClientIdentity, Connection } from './connection.ts';

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
 import { ECHO_MARK } from '../../src/engine/echo-model.ts';
@@ -381,12 +382,16 @@ it('STDIO-14 it loads no package, and nothing of the daemon', async () => {
   mkdirSync(coverage);
   const bridge = await startBridge(home, [], { env: { ...process.env, NODE_V8_COVERAGE: coverage } });
   expect(await bridge.leave()).toBe(0);
-  // What V8 has loaded by the end.
-  const urls = readdirSync(coverage).flatMap((name) => {
+  // What V8 has loaded by the end, and what that was compiled from.
+  const loaded = readdirSync(coverage).flatMap((name) => {
     const { result } = JSON.parse(readFileSync(join(coverage, name), 'utf8')) as { result: { url: string }[] };
     return result.map(({ url }) => url).filter((url) => url.startsWith('file:'));
   });
-  const rooms = new Set(urls.map((url) => /\/dist\/src\/(\w+)/.exec(url)?.[1] ?? url));
+  const sources = loaded.flatMap((url) => {
+    const map = JSON.parse(readFileSync(`${fileURLToPath(url)}.map`, 'utf8')) as { sources: string[] };
+    return map.sources;
+  });
+  const rooms = new Set(sources.map((path) => /^\.\.\/src\/(\w+)/.exec(path)?.[1] ?? path));
   expect([...rooms].toSorted()).toEqual(['cli', 'domain', 'main', 'protocol', 'version']);
 });
 

@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { newThreadId } from '../../src/domain/ids.ts';
@@ -10,6 +9,7 @@ import {
   parseRolloutFileName,
   renderRolloutFileName,
 } from '../../src/domain/rollout-file-name.ts';
+import { COMPILED } from '../support/compiled.ts';
 import { formatTimestamp, parseTimestamp } from '../../src/domain/timestamps.ts';
 
 const THREAD = '01a2032f-9163-78b3-82e3-2413f4d097e2';
@@ -66,9 +66,8 @@ it.each([
 
 it('LINE-7 names carry the time of the place, lines that of UTC', () => {
   const instant = Date.parse('2026-03-04T23:30:00.123Z');
-  const module = join(import.meta.dirname, '../../dist/src/domain/rollout-file-name.js');
   const script = `
-    const { localTimeOf, epochMsOfLocalTime } = await import(${JSON.stringify(module)});
+    const { localTimeOf, epochMsOfLocalTime } = await import(${JSON.stringify(COMPILED)});
     console.log(localTimeOf(${instant}), epochMsOfLocalTime(localTimeOf(${instant})));`;
   const inZone = (zone: string): string =>
     spawnSync(process.execPath, ['--input-type=module', '-e', script], {

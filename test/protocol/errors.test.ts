@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { conflict, internal, overloaded, unsupported } from '../../src/domain/errors.ts';
 import { errorBodyOf, RpcError } from '../../src/protocol/errors.ts';
 import { choice, parseParams, struct, u32 } from '../../src/protocol/params/serde.ts';

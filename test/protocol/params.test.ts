@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { list, map, parseParams } from '../../src/protocol/params/serde.ts';
 import { turnStart } from '../../src/protocol/params/thread-params.ts';
 import {

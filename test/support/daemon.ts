@@ -5,7 +5,7 @@ import { start, type Running, type WhenDone } from './process.ts';
 import { RpcClient, type RpcClientOptions } from './rpc-client.ts';
 
 /** The `skein` command as users run it. */
-export const SKEIN = join(import.meta.dirname, '../../dist/src/main.js');
+export const SKEIN = join(import.meta.dirname, '../../dist/main.js');
 
 export interface RunningDaemon extends Running {
   readonly info: DaemonInfo;

@@ -1,15 +1,11 @@
-import { join } from 'node:path';
+import { COMPILED } from './compiled.ts';
 import { start, type Running } from './process.ts';
-
-const BUILT = join(import.meta.dirname, '../../dist/src/store/local');
 
 /** Another process of this product's code, which lives until its input says more or it is stopped. */
 export async function otherProcess(code: string, args: readonly string[]): Promise<Running> {
   const script = `
     const { openSync, closeSync } = await import('node:fs');
-    const { tryLock } = await import(${JSON.stringify(join(BUILT, 'flock.js'))});
-    const { WriterLocks } = await import(${JSON.stringify(join(BUILT, 'writer-locks.js'))});
-    const { NameIndex } = await import(${JSON.stringify(join(BUILT, 'name-index.js'))});
+    const { tryLock, WriterLocks, NameIndex } = await import(${JSON.stringify(COMPILED)});
     const args = process.argv.slice(1);
     setInterval(() => {}, 1e9);
     ${code}

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { ChosenSetting } from '../../domain/organization.ts';
 import { choice, flag, json, list, nonEmptyText, struct, text } from './serde.ts';
 

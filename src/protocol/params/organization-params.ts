@@ -1,6 +1,6 @@
 import { list, map, struct, tagged, text, u32 } from './serde.ts';
 import { userInputs } from './user-input.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Parameters of what people organize around threads: queues, sections, marks of what was read. */
 

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../domain/json.ts';
 import { invalidRequest } from '../../domain/errors.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import { list, openTagged, untagged, sentenceOf, struct, text, json } from './serde.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../domain/json.ts';
 import { excerpt, RPC_CODES, RpcError } from '../errors.ts';
 

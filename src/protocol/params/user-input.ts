@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { invalidRequest } from '../../domain/errors.ts';
 import type { UserInput } from '../../domain/user-input.ts';
 import { RPC_CODES, RpcError } from '../errors.ts';

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { invalidRequest, notFound, unsupported } from '../../domain/errors.ts';
 import { parseThreadId, tryParseThreadId, type ThreadId } from '../../domain/ids.ts';
 import type { ReadState } from '../../domain/organization.ts';

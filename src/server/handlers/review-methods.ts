@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { invalidRequest } from '../../domain/errors.ts';
 import { parseThreadId } from '../../domain/ids.ts';
 import { reviewStart } from '../../protocol/params/thread-params.ts';

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { invalidRequest } from '../../domain/errors.ts';
 import { sandboxPolicyOf, type SandboxMode, type SandboxPolicy } from '../../domain/sandbox-policy.ts';
 import type { CollaborationMode, ThreadSettings } from '../../domain/thread-settings.ts';

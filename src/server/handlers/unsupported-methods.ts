@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { SkeinError } from '../../domain/errors.ts';
 import { anyStruct, anyTagged, unit } from '../../protocol/params/serde.ts';
 import type { Experimental } from '../experimental.ts';

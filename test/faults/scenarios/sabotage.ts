@@ -33,14 +33,14 @@ async function withinSqlite(stage: Stage): Promise<Shown> {
 const TRIALS: readonly Trial[] = [
   {
     name: 'acknowledges before it writes',
-    file: 'src/store/local/rollout-writer.js',
-    from: 'const batch = { ...how, upTo: this.#queuedCount, resolve, reject };',
-    to: 'const batch = { ...how, upTo: this.#queuedCount, resolve, reject }; resolve();',
+    file: 'src/store/local/rollout-writer.ts',
+    from: 'const batch: Batch = { ...how, upTo: this.#queuedCount, resolve, reject };',
+    to: 'const batch: Batch = { ...how, upTo: this.#queuedCount, resolve, reject }; resolve();',
     show: underLoad,
   },
   {
     name: 'goes on within a torn line',
-    file: 'src/store/local/rollout-file.js',
+    file: 'src/store/local/rollout-file.ts',
     from: "this.#isUnterminated ? Buffer.concat([Buffer.from('\\n'), encoded]) : encoded",
     to: 'encoded',
     show: underLoad,
@@ -48,7 +48,7 @@ const TRIALS: readonly Trial[] = [
   {
     // SQLite refuses to go without a journal unless it is allowed to.
     name: 'changes its index without a journal',
-    file: 'src/store/local/index/database.js',
+    file: 'src/store/local/index/database.ts',
     from: "database.pragma('journal_mode = WAL');",
     to: "database.unsafeMode().pragma('journal_mode = OFF');",
     show: withinSqlite,
@@ -67,7 +67,7 @@ export const sabotage: Scenario = {
     for (const trial of TRIALS) {
       stage.progress(`a daemon that ${trial.name}`);
       try {
-        const { kills, defects } = await trial.show({ ...stage, main: brokenBuild(trial, stage.whenDone) });
+        const { kills, defects } = await trial.show({ ...stage, main: await brokenBuild(trial, stage.whenDone) });
         times += 1;
         if (kills === 0 || defects.length === 0)
           missed.push(`${kills} kills have not shown that the daemon ${trial.name}`);

@@ -5,6 +5,7 @@ import * as fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
 import { isJsonObject } from '../../../src/domain/json.ts';
 import { readFirstRecord, readRollout, type ReadEnd, type ReadEvent } from '../../../src/store/local/rollout-reader.ts';
+import { COMPILED } from '../../support/compiled.ts';
 import { openLocalStore } from '../../support/local-store.ts';
 import { headerPayload, someThreadId, turnItems } from '../../support/records.ts';
 import { tempFolder } from '../../support/temp-home.ts';
@@ -200,8 +201,7 @@ it('READ-8 a line beyond the limit is skipped without being held', () => {
     const before = process.resourceUsage().maxRSS;
     const seen = [...readRollout(process.argv[2])].map((event) => event.defect ?? event.record.line.item.payload.text);
     console.log(JSON.stringify({ seen, grownKiB: process.resourceUsage().maxRSS - before }));`;
-  const reader = join(import.meta.dirname, '../../../dist/src/store/local/rollout-reader.js');
-  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script, reader, path], {
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script, COMPILED, path], {
     encoding: 'utf8',
   });
   const { seen, grownKiB } = JSON.parse(stdout) as { seen: readonly string[]; grownKiB: number };

@@ -20,6 +20,7 @@ import type { ThreadQuery } from '../../../../src/domain/thread-query.ts';
 import { HomeLayout } from '../../../../src/store/local/home-layout.ts';
 import type { IndexApi } from '../../../../src/store/local/index/index-api.ts';
 import type { openIndexThread as OpenIndexThread } from '../../../../src/store/local/index/index-thread.ts';
+import { COMPILED } from '../../../support/compiled.ts';
 import { sayMore, setTime, writeRollout, type WrittenRollout } from '../../../support/home-files.ts';
 import { allPages, everyThread, firstWords, openIndex, query } from '../../../support/open-index.ts';
 import { start } from '../../../support/process.ts';
@@ -27,7 +28,7 @@ import { someThreadId, T0 } from '../../../support/records.ts';
 import { tempFolder } from '../../../support/temp-home.ts';
 
 const DAY_MS = 86_400_000;
-const DIST = join(import.meta.dirname, '../../../../dist/src');
+const ROOT = join(import.meta.dirname, '../../../..');
 const indexFile = (home: string): string => new HomeLayout(home).index;
 
 /** Everything that an index says of a home. */
@@ -183,8 +184,7 @@ describe('the life of an index', () => {
     const { home } = variedHome(150);
     const script = `
       process.on('SIGXFSZ', () => {});
-      const { HomeLayout } = await import('${DIST}/store/local/home-layout.js');
-      const { openIndexInline } = await import('${DIST}/store/local/index/index-thread.js');
+      const { HomeLayout, openIndexInline } = await import('${COMPILED}');
       const index = openIndexInline({ home: new HomeLayout('${home}'), defaultModelProvider: 'p' });
       const query = { sortKey: 'createdAt', direction: 'desc', limit: 1000, isArchived: false };
       const count = async () => (await index.list(query)).data.length;
@@ -250,8 +250,7 @@ describe('the life of an index', () => {
         };
         return statement;
       };
-      const { HomeLayout } = await import('${DIST}/store/local/home-layout.js');
-      const { openIndexInline } = await import('${DIST}/store/local/index/index-thread.js');
+      const { HomeLayout, openIndexInline } = await import('${COMPILED}');
       const index = openIndexInline({ home: new HomeLayout('${home}'), defaultModelProvider: 'default-provider' });
       await index.whenReady();
       await index.close();`;
@@ -259,7 +258,7 @@ describe('the life of an index', () => {
     for (const [round, count] of [1, 2, 3, 4, 6, 8, 10, 12, 15, 18, 22, 26].entries()) {
       change(home, threads, round);
       const args = ['--input-type=module', '-e', script, String(count)];
-      const ended = await start(process.execPath, args, { cwd: join(DIST, '../..') }).exited;
+      const ended = await start(process.execPath, args, { cwd: ROOT }).exited;
       expect([0, 'SIGKILL']).toContain(ended);
       if (ended === 'SIGKILL') killed += 1;
       const survivor = openIndex(home);
@@ -367,13 +366,12 @@ describe('the life of an index', () => {
     const home = tempFolder();
     const files = Array.from({ length: 60 }, () => writeRollout(home, { said: ['one', 'two'] }));
     const script = `
-      const { HomeLayout } = await import('${DIST}/store/local/home-layout.js');
-      const { openIndexInline } = await import('${DIST}/store/local/index/index-thread.js');
+      const { HomeLayout, openIndexInline } = await import('${COMPILED}');
       const index = openIndexInline({ home: new HomeLayout('${home}'), defaultModelProvider: 'p' });
       while ((await index.status()).indexed < 20) await new Promise(setImmediate);
       process.kill(process.pid, 'SIGKILL');`;
     const args = ['--input-type=module', '-e', script];
-    expect(await start(process.execPath, args, { cwd: join(DIST, '../..') }).exited).toBe('SIGKILL');
+    expect(await start(process.execPath, args, { cwd: ROOT }).exited).toBe('SIGKILL');
     const index = openIndex(home);
     await index.whenReady();
     const { indexed, bytesRead, setAside } = await index.status();
@@ -387,7 +385,7 @@ describe('the life of an index', () => {
     const home = tempFolder();
     const said = Array.from({ length: 90 }, (_, number) => `message ${number}`);
     for (let number = 0; number < 40; number += 1) writeRollout(home, { said, createdAtMs: T0 + number * 1_000 });
-    const { openIndexThread } = (await import(`${DIST}/store/local/index/index-thread.js`)) as {
+    const { openIndexThread } = (await import(COMPILED)) as {
       openIndexThread: typeof OpenIndexThread;
     };
     const index = openIndexThread({ home: new HomeLayout(home), defaultModelProvider: 'p' });
@@ -489,7 +487,7 @@ async function sqlite(path: string, sql: string, stays = ''): Promise<void> {
     const database = new (require('better-sqlite3'))(process.argv[1]);
     database.exec(process.argv[2]);
     if (process.argv[3]) { console.log('done'); setInterval(() => {}, 1000); } else { database.close(); console.log('done'); }`;
-  const child = start(process.execPath, ['-e', script, path, sql, stays], { cwd: join(DIST, '../..') });
+  const child = start(process.execPath, ['-e', script, path, sql, stays], { cwd: ROOT });
   await child.said(/done/);
   if (stays === '') await child.exited;
 }
