@@ -1,4 +1,4 @@
-import { invalidRequest, notFound, SkeinError } from '../domain/errors.ts';
+import { invalidRequest, notFound } from '../domain/errors.ts';
 import { newThreadId, type ThreadId } from '../domain/ids.ts';
 import type { ThreadMetadataPatch } from '../domain/metadata-patch.ts';
 import type { QueuedSubmission } from '../domain/organization.ts';
@@ -18,6 +18,7 @@ import { ThreadOpenings, type ForkThreadParams, type ResumeThreadParams, type St
 import { overriddenSettings, type ThreadDefaults } from './thread-start.ts';
 import { ThreadRegistry } from './thread-registry.ts';
 import { ThreadReverts } from './thread-reverts.ts';
+import { whenSettled } from './when-settled.ts';
 
 export interface ThreadManagerOptions {
   readonly store: ThreadStore;
@@ -142,27 +143,9 @@ export class ThreadManager {
     return thread;
   }
 
-  /**
-   * Does something with a loaded thread that is not done at all if the thread is let go meanwhile (notFound). Then it is done
-   * again: one that is being reverted is loaded again, and waited for.
-   * @throws notFound if the thread is not loaded, or not any more; what `work` throws
-   */
-  async withLoaded<T>(threadId: ThreadId, work: (thread: CodexThread) => Promise<T>): Promise<T> {
-    for (let tried: CodexThread | undefined; ;) {
-      if (this.#registry.isClosing(threadId)) {
-        await this.#reverts.settled(threadId);
-        await this.#registry.whenSettled(threadId);
-      }
-      const thread = this.get(threadId);
-      try {
-        return await work(thread);
-      } catch (error) {
-        const isLetGo = this.#registry.isClosing(threadId) || this.find(threadId) !== thread;
-        const isUndone = error instanceof SkeinError && error.code === 'notFound';
-        if (!isLetGo || !isUndone || thread === tried) throw error;
-        tried = thread;
-      }
-    }
+  /** Does something with a loaded thread, also while that is loaded anew. @throws notFound; what `work` throws */
+  withLoaded<T>(threadId: ThreadId, work: (thread: CodexThread) => Promise<T>): Promise<T> {
+    return this.#whenSettled(threadId, (thread) => work(thread ?? this.get(threadId)));
   }
 
   /** A new thread, loaded, lazy. @throws invalidRequest for settings that cannot be */
@@ -251,12 +234,11 @@ export class ThreadManager {
     patch: ThreadMetadataPatch,
     answer: Answer<StoredThread> = noAnswer,
   ): Promise<StoredThread> {
-    await this.#registry.whenSettled(threadId);
-    const thread = this.find(threadId);
-    const updated =
-      thread === undefined
-        ? await this.#options.store.updateThreadMetadata(threadId, patch)
-        : await thread.updateMetadata(patch);
+    const { store } = this.#options;
+    const updated = await this.#whenSettled(
+      threadId,
+      (thread) => thread?.updateMetadata(patch) ?? store.updateThreadMetadata(threadId, patch),
+    );
     await answer(updated);
     if (patch.name !== undefined) this.#tell(threadId, { type: 'threadNamed', name: patch.name });
     return updated;
@@ -346,6 +328,10 @@ export class ThreadManager {
   /** Tells everyone that a thread has no goal. */
   tellGoalCleared(threadId: ThreadId): void {
     this.#tell(threadId, { type: 'goalCleared' });
+  }
+
+  #whenSettled<T>(threadId: ThreadId, work: (thread: CodexThread | undefined) => Promise<T>): Promise<T> {
+    return whenSettled({ registry: this.#registry, reverts: this.#reverts }, threadId, work);
   }
 
   /** Makes sure that a thread is stored. @throws notFound */

@@ -4,6 +4,7 @@ import { newThreadId, type ThreadId } from '../../src/domain/ids.ts';
 import type { HistoryMode } from '../../src/domain/session-meta.ts';
 import { sandboxPolicyOf } from '../../src/domain/sandbox-policy.ts';
 import { MemoryThreadStore } from '../../src/store/memory/memory-thread-store.ts';
+import { eventually } from '../support/eventually.ts';
 import { gate, interceptedStore } from '../support/intercepted-store.ts';
 import { filesBelow, openLocalStore } from '../support/local-store.ts';
 import { usage } from '../support/model-double.ts';
@@ -382,7 +383,11 @@ describe.each(STORES)('thread manager over the %s', (_name, open) => {
     for (const { id } of bad) failing.add(id);
     const slow = await runtime.talked(['d']);
     hanging.add(slow.id);
-    const report = await manager.registry.shutdownAll(50, 'test');
+    // Long enough for those that do end, whatever else the machine does.
+    const ending = manager.registry.shutdownAll(2_000, 'test');
+    const [failed] = bad;
+    await eventually(() => expect(failed?.states.persistence).toBe('recovering'));
+    const report = await ending;
     const idsOf = (threads: readonly { readonly id: ThreadId }[]): readonly ThreadId[] =>
       threads.map(({ id }) => id).toSorted();
     expect(report).toEqual({
@@ -391,8 +396,6 @@ describe.each(STORES)('thread manager over the %s', (_name, open) => {
       timedOut: [slow.id],
     });
     expect(manager.loadedIds).toEqual(idsOf([...bad, slow]));
-    const [failed] = bad;
-    expect(failed?.states.persistence).toBe('recovering');
     // What failed can be tried again; what was slow is unloaded when it ends after all.
     isBroken = false;
     held.open();

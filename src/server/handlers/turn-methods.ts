@@ -60,9 +60,10 @@ const interrupt = method(turnInterrupt, (params, request, { manager }) => {
 });
 
 const injectItems = method(threadInjectItems, async ({ threadId, items }, request, { manager }) => {
-  const thread = manager.get(parseThreadId(threadId));
-  if (items.length === 0) throw invalidRequest('items must not be empty');
-  await thread.injectItems(responseItems(items));
+  await manager.withLoaded(parseThreadId(threadId), (thread) => {
+    if (items.length === 0) throw invalidRequest('items must not be empty');
+    return thread.injectItems(responseItems(items));
+  });
   request.answer({});
 });
 
