@@ -8,8 +8,8 @@ export default defineConfig({
     globalSetup: ['test/support/build.ts'],
     setupFiles: ['test/support/leaves-nothing.ts', 'test/support/messages-fit.ts'],
     pool: 'forks',
-    // Most of the time tests wait for processes of their own: one at a time would leave the machine idle.
-    maxWorkers: Math.max(2, availableParallelism()),
+    // Some of the time tests wait for processes of their own: as many as processors would leave the machine idle.
+    maxWorkers: availableParallelism() + 1,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

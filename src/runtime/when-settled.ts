@@ -6,7 +6,7 @@ import type { ThreadReverts } from './thread-reverts.ts';
 
 /**
  * Does something with a thread, loaded or not, that is not done at all if the thread is let go meanwhile (notFound). Then it is
- * done again: one that is being reverted is loaded again, and waited for (SET-14, MGR-50).
+ * done again: one that is being reverted is loaded again, and waited for (SET-14, MGR-51).
  * @param work gets the thread, if it is loaded
  * @throws what `work` throws
  */

@@ -134,14 +134,14 @@ it.each(PLACES)(
 );
 
 it.each(AT_ONCE)(
-  'MGR-50 items that come while their thread is being reverted are taken after it (%s)',
+  'MGR-51 items that come while their thread is being reverted are taken after it (%s)',
   async (place) => {
     const { injected } = await changedWhileReverted(place, ITEMS);
     expect(await injected()).toBe(1);
   },
 );
 
-it.each(AT_ONCE)('MGR-50 so is a name (%s)', async (place) => {
+it.each(AT_ONCE)('MGR-51 so is a name (%s)', async (place) => {
   const { runtime, threadId } = await changedWhileReverted(place, NAME);
   expect((await runtime.manager.readThread(threadId)).name).toBe('another');
 });
@@ -182,7 +182,7 @@ it.each(endings(PLACES))(
 );
 
 it.each(endings(AT_ONCE))(
-  'MGR-50 a thread that is being %s is not found for items that come too late (%s)',
+  'MGR-51 a thread that is being %s is not found for items that come too late (%s)',
   async (...scene) => {
     const { threadId, outcome, injected } = await changedWhileEnding(...scene, ITEMS);
     expect(outcome).toMatchObject({ status: 'rejected', reason: refusal('notFound', `thread not found: ${threadId}`) });
@@ -191,7 +191,7 @@ it.each(endings(AT_ONCE))(
 );
 
 it.each(endings(AT_ONCE))(
-  'MGR-50 a thread that is being %s gets a name that comes late, if it stays stored (%s)',
+  'MGR-51 a thread that is being %s gets a name that comes late, if it stays stored (%s)',
   async (...scene) => {
     const { runtime, threadId, outcome } = await changedWhileEnding(...scene, NAME);
     if (scene[0] === 'deleted') {

@@ -208,6 +208,31 @@ it('OUT-15 nor is the history of a fork read whose client is gone', async () => 
   expect(reads).toHaveBeenCalledTimes(1);
 });
 
+it('OUT-15 nor is a fork made whose client is gone before it is begun', async () => {
+  const [held, looked, forking] = [gate(), vi.fn<() => void>(), vi.fn<() => void>()];
+  let isHeld = false;
+  const store = interceptedStore(new MemoryThreadStore({ defaultModelProvider: 'hand' }), async (name) => {
+    if (name === 'forkThread') forking();
+    if (name !== 'readThread' || !isHeld) return;
+    looked();
+    await held.passed;
+  });
+  const server = await startServer({ store });
+  const [client, leaver] = [await server.connect(), await server.connect()];
+  const { thread } = await client.call('thread/start', {});
+  await client.turn(thread.id, 'hello');
+  isHeld = true;
+  leaver.send({ id: 'late', method: 'thread/fork', params: { threadId: thread.id } });
+  await eventually(() => expect(looked).toHaveBeenCalledTimes(1));
+  await leaver.close();
+  await eventually(() => expect(server.server.connections).toHaveLength(1));
+  isHeld = false;
+  held.open();
+  await client.call('thread/fork', { threadId: thread.id });
+  expect(forking).toHaveBeenCalledTimes(1);
+  expect(server.logged.filter((line) => line.includes('failed'))).toEqual([]);
+});
+
 it('CONN-16 as many clients are let in as may be, over all addresses, and one that leaves makes room', async () => {
   const server = await startServer({ maxConnections: 3 });
   const clients = [await server.connect(), await server.connect(), await connected(`unix://${server.socket}`)];

@@ -1,5 +1,5 @@
 import { afterEach } from 'vitest';
-import { takeMisfits } from './rpc-client.ts';
+import { takeMisfits } from './misfits.ts';
 
 /** Whatever Skein sends in any test fits the peer's own schemas. */
 afterEach(() => {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { WebSocket, type ClientOptions } from 'ws';
+import { noteMisfit } from './misfits.ts';
 import { misfit } from './protocol-schemas.ts';
 
 /** Anything that comes over the wire. */
@@ -33,14 +34,6 @@ export interface RpcClientOptions {
   readonly isInitialized?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
 }
-
-const misfits: string[] = [];
-
-/** What clients of this test got from Skein that is not of the protocol. Empty afterwards. */
-export const takeMisfits = (): readonly string[] => misfits.splice(0);
-
-/** Something that Skein has said to a client of this test is not of the protocol. */
-export const noteMisfit = (what: string): void => void misfits.push(what);
 
 /** Longer than anything here takes; a test that waits for what never comes should say what it was. */
 const PATIENCE_MS = 20_000;
@@ -202,7 +195,7 @@ export class RpcClient {
     const isOurs = frame.method !== undefined || method !== undefined;
     const wrong = this.#isSkein && isOurs ? misfit(frame, method) : undefined;
     if (wrong !== undefined)
-      misfits.push(`${method ?? frame.method}: ${wrong}\n${JSON.stringify(frame).slice(0, 2_000)}`);
+      noteMisfit(`${method ?? frame.method}: ${wrong}\n${JSON.stringify(frame).slice(0, 2_000)}`);
   }
 
   async close(): Promise<void> {

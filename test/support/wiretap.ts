@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer, type RawData } from 'ws';
 import { misfit } from './protocol-schemas.ts';
-import { noteMisfit, type Json } from './rpc-client.ts';
+import { noteMisfit } from './misfits.ts';
+import type { Json } from './rpc-client.ts';
 
 /** Longer than anything here takes. */
 const PATIENCE_MS = 20_000;

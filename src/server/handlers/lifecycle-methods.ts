@@ -113,6 +113,11 @@ const resume = method(
   ],
 );
 
+/** Nothing is begun for clients that are gone. @throws invalidRequest, which nobody hears */
+function assertThere({ connection }: Request): void {
+  if (connection.isClosed) throw invalidRequest('the client is gone');
+}
+
 /** Whoever wants all turns of a paginated thread at once learns that it should not, before anything is loaded. */
 async function warnOfTurns(threadId: ThreadId, { connection }: Request, { manager }: Services): Promise<void> {
   const isStored = manager.find(threadId)?.isStored !== false;
@@ -134,8 +139,8 @@ async function attach(
   // A long history is read while the thread goes on; only its end is read again when it stands still.
   const early = withTurns && thread.isStored ? await readAllTurns(manager, id) : [];
   await thread.steadily(async () => {
-    // A turn waits for this look, and everyone who comes after: not for clients that are gone.
-    if (request.connection.isClosed) throw invalidRequest('the client is gone');
+    // A turn waits for this look, and everyone who comes after.
+    assertThere(request);
     const isReadable = thread.isStored;
     const turns = withTurns && isReadable ? await withNewestTurns(manager, id, early) : [];
     const page = params.initialTurnsPage;
@@ -246,6 +251,7 @@ const fork = method(
     assertOnePolicy(params);
     assertPrediction(params);
     const source = await manager.readForkSource(await forkSource(params, services));
+    assertThere(request);
     const isGiven = (turnId: string | null | undefined): turnId is string => typeof turnId === 'string';
     if (isGiven(lastTurnId) && isGiven(beforeTurnId)) {
       throw invalidRequest('`beforeTurnId` cannot be combined with `lastTurnId`');

@@ -1,7 +1,8 @@
 import { PROVIDER } from '../../support/codex.ts';
 import { startDaemon, type RunningDaemon } from '../../support/daemon.ts';
 import { start } from '../../support/process.ts';
-import { RpcClient, RpcRefusal, takeMisfits } from '../../support/rpc-client.ts';
+import { takeMisfits } from '../../support/misfits.ts';
+import { RpcClient, RpcRefusal } from '../../support/rpc-client.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 import type { Random } from '../random.ts';
 import type { Stage } from '../scenario.ts';
