@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import { withDebugSocket } from '../../../src/cli/with-debug.ts';
+import { messageOf } from '../../../src/domain/errors.ts';
 import type { RpcClient } from '../../support/rpc-client.ts';
 import type { Listeners, WeighedDaemon, Weight } from '../../support/weighed-daemon.ts';
 import { PATIENCE_MS, polling } from '../polling.ts';
@@ -32,6 +34,8 @@ export async function weighAtRest(daemon: WeighedDaemon, keeper: RpcClient, befo
   await polling(async () => {
     const { data } = await keeper.call('thread/loaded/list', {});
     return data.length === 0 ? undefined : `${data.length} threads stay loaded`;
+  }).catch(async (error: unknown) => {
+    throw new Error(`${messageOf(error)}; one of them: ${await oneThread(daemon)}`, { cause: error });
   });
   // Finding all listeners makes V8 give back pages that it keeps at hand: without it 10,000 connections that broke off leave 36 MiB
   // more resident, and 10,000 others 3 more; with it both leave 10, and so do 40,000. It is no leak, and malloc has 3 of them.
@@ -42,6 +46,16 @@ export async function weighAtRest(daemon: WeighedDaemon, keeper: RpcClient, befo
   while (differences(before, atRest).length > 0 && Date.now() < deadline) atRest = await weighSteady(daemon);
   return atRest;
 }
+
+/** A loaded thread as the debug socket shows it, with what it has gone through lately. */
+const oneThread = ({ info }: WeighedDaemon): Promise<string> =>
+  withDebugSocket(info.debugSocket ?? '', async (debug) => {
+    const { threads } = await debug.call('snapshot', {});
+    const [thread] = threads;
+    return thread === undefined
+      ? 'none any more'
+      : JSON.stringify(await debug.call('thread', { threadId: thread.threadId }));
+  });
 
 /** Once nothing comes and goes. */
 async function weighSteady(daemon: WeighedDaemon): Promise<AtRest> {
