@@ -1,6 +1,7 @@
 import type { JsonValue } from './json.ts';
 import type { ThreadId } from './ids.ts';
 import type { GitInfo, HistoryMode, MemoryMode, SessionMeta } from './session-meta.ts';
+import { beginning } from './short-text.ts';
 import { NO_FACTS, type AppliedSettings, type StoredCount, type ThreadFacts } from './thread-facts.ts';
 
 /** What a store knows of a thread without reading its history. */
@@ -94,9 +95,9 @@ export function storedThread(header: SessionMeta, facts: ThreadFacts, place: Sto
   };
 }
 
-/** A name that is blank or says no more than the preview is no name (upstream-behaviour 1.4). */
+/** A name that is blank or says no more than the preview is no name (upstream-behaviour 1.4). A long one is shown cut. */
 export function shownName(name: string | null, preview: string): string | null {
-  return name === null || name.trim() === '' || name === preview ? null : name;
+  return name === null || name.trim() === '' || name === preview ? null : beginning(name);
 }
 
 /** The facts that a stored thread stands for: where folding goes on after a resume. The header is the store's. */

@@ -2,6 +2,7 @@ import { numberMember, objectMember, stringMember, type JsonValue } from './json
 import type { ThreadId } from './ids.ts';
 import type { RolloutLine } from './rollout-line.ts';
 import { sessionMetaOf, type GitInfo, type MemoryMode, type SessionMeta } from './session-meta.ts';
+import { beginning } from './short-text.ts';
 import { parseTimestamp } from './timestamps.ts';
 import { userTextOf } from './user-message.ts';
 
@@ -81,15 +82,6 @@ export const NO_FACTS: ThreadFacts = {
   recencyAtMs: null,
   namedInHistory: null,
 };
-
-/** Lists show a first line or two, never a book. */
-const MAX_PREVIEW_CHARACTERS = 2_000;
-
-/** Never ends within a character: half of one is no Unicode, and clients refuse an answer that holds it. */
-function beginning(text: string): string {
-  const isCutThrough = (text.codePointAt(MAX_PREVIEW_CHARACTERS - 1) ?? 0) > 0xffff;
-  return text.slice(0, isCutThrough ? MAX_PREVIEW_CHARACTERS - 1 : MAX_PREVIEW_CHARACTERS);
-}
 
 /** The facts after one more record. Returns the same object when the record says nothing about the thread. */
 export function withLine(facts: ThreadFacts, line: RolloutLine): ThreadFacts {

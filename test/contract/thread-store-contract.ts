@@ -394,6 +394,13 @@ export function registerThreadStoreContract(name: string, open: () => Promise<St
         expect(await store.updateThreadMetadata(threadId, { name: 'hello' })).toMatchObject({ name: null });
       });
 
+      it('META-13 a long name is shown cut, between characters', async () => {
+        const { threadId } = await stored('legacy', ['hello']);
+        const long = `${'x'.repeat(1_999)}\u{1f9f6}${'y'.repeat(3_000_000)}`;
+        expect((await store.updateThreadMetadata(threadId, { name: long })).name).toBe('x'.repeat(1_999));
+        expect((await store.readThread(threadId)).name).toBe('x'.repeat(1_999));
+      });
+
       it.each(BOTH_MODES)(
         'META-12 git facts that were cleared stay so, whatever is changed next (%s)',
         async (mode) => {

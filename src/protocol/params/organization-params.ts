@@ -1,4 +1,4 @@
-import { list, map, struct, tagged, text, u32 } from './serde.ts';
+import { list, map, shortText, struct, tagged, text, u32 } from './serde.ts';
 import { userInputs } from './user-input.ts';
 import * as z from 'zod';
 
@@ -51,11 +51,14 @@ const appearance = struct('ThreadSectionAppearance', { icon: text().nullish(), c
 
 export const sectionList = struct('ThreadSectionListParams', { cursor: text().nullish(), limit: u32().nullish() });
 
-export const sectionCreate = struct('ThreadSectionCreateParams', { name: text(), appearance: appearance.nullish() });
+export const sectionCreate = struct('ThreadSectionCreateParams', {
+  name: shortText(),
+  appearance: appearance.nullish(),
+});
 
 export const sectionUpdate = struct('ThreadSectionUpdateParams', {
   sectionId: text(),
-  name: text(),
+  name: shortText(),
   appearance: appearance.nullish(),
 });
 

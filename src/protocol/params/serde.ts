@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import * as z from 'zod';
 import { isJsonObject, type JsonObject, type JsonValue } from '../../domain/json.ts';
+import { MOST_SHOWN_CHARACTERS } from '../../domain/short-text.ts';
 import { excerpt, RPC_CODES, RpcError } from '../errors.ts';
 
 /**
@@ -54,6 +55,10 @@ const comesFirst = (key: string, result: z.ZodSafeParseResult<unknown>, value: J
 
 export const text = (): z.ZodString => z.string({ error: `${EXPECTED}a string` });
 
+/** A text that is shown with each thread, or is looked for in a list of names. */
+export const shortText = (): z.ZodString =>
+  text().max(MOST_SHOWN_CHARACTERS, { error: `${EXPECTED}a string of at most ${MOST_SHOWN_CHARACTERS} characters` });
+
 /** Not empty, or the sentence says so. */
 export const nonEmptyText = (sentence: string): z.ZodString => text().min(1, { error: `${VERBATIM}${sentence}` });
 
@@ -61,10 +66,18 @@ export const flag = (): z.ZodBoolean => z.boolean({ error: `${EXPECTED}a boolean
 
 const NUL = '\0';
 
+/** Linux takes no longer ones. */
+const PATH_MAX = 4_096;
+
+/** A folder, which the protocol takes as any text. */
+export const folderText = (): z.ZodString =>
+  text().max(PATH_MAX, { error: `${EXPECTED}a path of at most ${PATH_MAX} characters` });
+
 /** A path, absolute or not. */
 export const pathText = (): z.ZodType<string> =>
   readBy((value) => {
     if (typeof value !== 'string') return wrongType(value, 'path string');
+    if (value.length > PATH_MAX) return new Wrong(`invalid value: a path has at most ${PATH_MAX} characters`);
     return value.includes(NUL) ? new Wrong('invalid value: a path cannot hold a NUL character') : value;
   });
 

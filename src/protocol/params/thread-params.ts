@@ -4,12 +4,14 @@ import {
   choice,
   closedStruct,
   flag,
+  folderText,
   i64,
   json,
   list,
   map,
   nonEmptyText,
   pathText,
+  shortText,
   struct,
   tagged,
   text,
@@ -67,10 +69,10 @@ const sourceKind = choice([
 
 /** What start, resume and fork may all say about how the thread is run. */
 const overrides = {
-  model: text().nullish(),
-  modelProvider: text().nullish(),
-  serviceTier: text().nullish(),
-  cwd: text().nullish(),
+  model: shortText().nullish(),
+  modelProvider: shortText().nullish(),
+  serviceTier: shortText().nullish(),
+  cwd: folderText().nullish(),
   runtimeWorkspaceRoots: list(absolutePath()).nullish(),
   approvalPolicy: approvalPolicy.nullish(),
   approvalsReviewer: approvalsReviewer.nullish(),
@@ -90,7 +92,7 @@ export const threadStart = struct('ThreadStartParams', {
   ephemeral: flag().nullish(),
   historyMode: historyMode.nullish(),
   sessionStartSource: choice(['startup', 'clear']).nullish(),
-  threadSource: text().nullish(),
+  threadSource: shortText().nullish(),
   projectId: text().nullish(),
   daybreakEnabled: flag().nullish(),
   environments: environments.nullish(),
@@ -121,7 +123,7 @@ export const threadFork = struct('ThreadForkParams', {
   beforeTurnId: text().nullish(),
   path: pathText().nullish(),
   ephemeral: flag().optional(),
-  threadSource: text().nullish(),
+  threadSource: shortText().nullish(),
   excludeTurns: flag().optional(),
   attachToSource: flag().optional(),
   deferGoalContinuation: flag().optional(),
@@ -196,14 +198,14 @@ export const threadItemsList = struct('ThreadItemsListParams', {
 /** Archive, unarchive, delete, unsubscribe, and whatever else needs an id alone. */
 export const threadOnly = (name: string) => struct(name, { threadId: text() });
 
-export const threadNameSet = struct('ThreadSetNameParams', { threadId: text(), name: text() });
+export const threadNameSet = struct('ThreadSetNameParams', { threadId: text(), name: shortText() });
 
 export const threadMetadataUpdate = struct('ThreadMetadataUpdateParams', {
   threadId: text(),
   gitInfo: struct('ThreadMetadataGitInfoUpdateParams', {
-    sha: text().nullable().optional(),
-    branch: text().nullable().optional(),
-    originUrl: text().nullable().optional(),
+    sha: shortText().nullable().optional(),
+    branch: shortText().nullable().optional(),
+    originUrl: shortText().nullable().optional(),
   }).nullish(),
   projectId: text().nullish(),
   daybreakEnabled: flag().nullish(),
@@ -257,7 +259,7 @@ const collaborationMode = struct('CollaborationMode', {
   // Names of modes that there were before; they mean the default one.
   mode: choice(['plan', 'code', 'custom', 'default', 'execute', 'pair_programming']),
   settings: struct('Settings', {
-    model: text(),
+    model: shortText(),
     reasoning_effort: reasoningEffort.nullish(),
     developer_instructions: text().nullish(),
   }),
@@ -287,8 +289,8 @@ const runSettings = {
   approvalsReviewer: approvalsReviewer.nullish(),
   sandboxPolicy: sandboxPolicy.nullish(),
   permissions: text().nullish(),
-  model: text().nullish(),
-  serviceTier: text().nullish(),
+  model: shortText().nullish(),
+  serviceTier: shortText().nullish(),
   effort: reasoningEffort.nullish(),
   summary: reasoningSummary.nullish(),
   personality: personality.nullish(),
@@ -310,7 +312,7 @@ export const turnStart = struct('TurnStartParams', {
   }).nullish(),
   ...runSettings,
   runtimeWorkspaceRoots: list(absolutePath()).nullish(),
-  serviceTierForTurn: text().nullish(),
+  serviceTierForTurn: shortText().nullish(),
   outputSchema: json().nullish(),
   cyberAccessProgram: choice(['standard', 'daybreakBlue', 'daybreakRed']).nullish(),
   rootTurnId: text().nullish(),
@@ -333,10 +335,10 @@ export const turnSettingsUpdate = closedStruct('TurnSettingsUpdateParams', {
   turnId: text(),
   approvalsReviewer: approvalsReviewer.nullish(),
   environments: environments.nullish(),
-  model: text().nullish(),
+  model: shortText().nullish(),
   effort: reasoningEffort.nullish(),
   summary: reasoningSummary.nullish(),
-  serviceTier: text().nullish(),
+  serviceTier: shortText().nullish(),
 });
 
 export const threadShellCommand = struct('ThreadShellCommandParams', {
@@ -371,7 +373,7 @@ export const threadGoalClear = struct('ThreadGoalClearParams', { threadId: text(
 export const turnInterrupt = struct('TurnInterruptParams', { threadId: text(), turnId: text() });
 
 export const initialize = struct('InitializeParams', {
-  clientInfo: struct('ClientInfo', { name: text(), title: text().nullish(), version: text() }),
+  clientInfo: struct('ClientInfo', { name: shortText(), title: shortText().nullish(), version: shortText() }),
   capabilities: struct('InitializeCapabilities', {
     experimentalApi: flag().optional(),
     requestAttestation: flag().optional(),

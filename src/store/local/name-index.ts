@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { conflict, errnoOf, toSkeinError, uncertain } from '../../domain/errors.ts';
 import { isThreadId, type ThreadId } from '../../domain/ids.ts';
 import { isJsonObject, stringMember } from '../../domain/json.ts';
+import { beginning } from '../../domain/short-text.ts';
 import { formatTimestamp, parseTimestamp } from '../../domain/timestamps.ts';
 import { Mutex } from '../mutex.ts';
 import { appendFully, cutOff, FILE_MODE, makeDirectory, OPEN_LOCK, posix, syncDirectory } from './files.ts';
@@ -161,7 +162,7 @@ function linesOf(content: Buffer): readonly Buffer[] {
   return lines;
 }
 
-/** Reads one line of the file; undefined if it is not an entry. */
+/** Reads one line of the file, of a long name its beginning; undefined if it is not an entry. */
 export function parseNameEntry(line: Buffer): NameEntry | undefined {
   let value: unknown;
   try {
@@ -173,5 +174,5 @@ export function parseNameEntry(line: Buffer): NameEntry | undefined {
   const threadId = stringMember(value, 'id') ?? '';
   const name = stringMember(value, 'thread_name');
   if (!isThreadId(threadId) || name === undefined) return undefined;
-  return { threadId, name, updatedAtMs: parseTimestamp(stringMember(value, 'updated_at') ?? '') ?? 0 };
+  return { threadId, name: beginning(name), updatedAtMs: parseTimestamp(stringMember(value, 'updated_at') ?? '') ?? 0 };
 }

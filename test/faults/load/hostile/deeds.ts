@@ -54,7 +54,14 @@ export const DEEDS: Readonly<Record<string, (random: Random) => Promise<WebSocke
   },
   'more than 1 MiB': async (random) => {
     const socket = await connect(random, random.chance(0.7));
-    ask(socket, 'thread/name/set', { threadId: orders.threadId, name: 'x'.repeat(MIB + random.below(3 * MIB)) });
+    const [{ threadId }, long] = [orders, 'x'.repeat(MIB + 1 + random.below(3 * MIB))];
+    const input = [{ type: 'text', text: long }];
+    const [method, params] = random.pick<[string, object]>([
+      ['thread/name/set', { threadId, name: long }],
+      ['turn/start', { threadId, input }],
+      ['thread/start', { cwd: long }],
+    ]);
+    ask(socket, method, params);
     return socket;
   },
   'deep JSON': async (random) => {
