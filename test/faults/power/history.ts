@@ -27,6 +27,9 @@ const REFUSES = 2;
 /** In half of the histories things are begun while others are under way: in those whose seed has this bit. */
 const OVERLAPS = 4;
 
+/** In some of those where both are so, names and marks are refused, and else what is written to threads: in those whose seed has this bit. */
+const REFUSES_NAMES = 8;
+
 /** What stores have done to a disk, and what they have promised meanwhile. */
 export interface History {
   readonly home: string;
@@ -51,7 +54,8 @@ export async function playHistory(seed: number, whenDone: WhenDone, sabotage: Sa
 async function play(seed: number, isOverlapping: boolean, home: string, log: DiskLog): Promise<History> {
   const random = new Random(seed);
   const refusals = (seed & REFUSES) === 0 ? undefined : new Random(~seed);
-  const work = new PowerWork(home, log, random, { isOverlapping, refusals });
+  const refusedFiles = (seed & REFUSES_NAMES) === 0 ? 'rollouts' : 'names and marks';
+  const work = new PowerWork(home, log, random, { isOverlapping, refusals, refusedFiles });
   const goOn = (): Promise<void> => (isOverlapping ? work.overlap() : work.step());
   const changes = isOverlapping ? CHANGES_OVERLAPPING : CHANGES;
   for (let left = isOverlapping ? OVERLAPPING_STEPS : STEPS; left > 0;) {

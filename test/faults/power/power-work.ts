@@ -12,7 +12,7 @@ import { compressDurably } from './compress-durably.ts';
 import type { DiskLog, Refused } from './disk-log.ts';
 import { PromisedThread } from './promised-thread.ts';
 import { Promised } from './promises.ts';
-import { isPossible, OVERLAPPING, WEIGHTS, type Step } from './steps.ts';
+import { isPossible, NAMING, OVERLAPPING, WEIGHTS, type Step } from './steps.ts';
 
 /** What a disk refuses of a write, and of taking it back. */
 const REFUSALS: readonly (readonly Refused[])[] = [
@@ -38,11 +38,19 @@ const REFUSALS_OF_THREADS: readonly (readonly Refused[])[] = [
 /** What is said to whoever appends when the writer has ended. */
 const TOO_LATE = /has ended|not found/;
 
+/** Where names and marks stand. */
+const NAMES = 'session_index.jsonl';
+const MARKS = 'skein_threads.jsonl';
+
+/** What a disk refuses while things overlap: of what is written to a thread, or of names and marks. */
+export type RefusedFiles = 'rollouts' | 'names and marks';
+
 export interface WorkOptions {
   /** Things are begun while others are under way. */
   readonly isOverlapping: boolean;
   /** Chooses what a disk refuses; left out: nothing. */
   readonly refusals: Random | undefined;
+  readonly refusedFiles: RefusedFiles;
 }
 
 /** Random work on a store, and the promises that the store makes meanwhile. */
@@ -59,24 +67,33 @@ export class PowerWork {
   readonly #weights: Readonly<Record<Step, number>>;
   /** Chooses what is refused. */
   readonly #refusals: Random | undefined;
+  readonly #refusedFiles: RefusedFiles;
+  /** The file of which the disk refuses something while things overlap. */
+  #failing: string | undefined;
+  /** Marks that are being set. */
+  readonly #organizing = new Set<string>();
   /** Notes of what was refused and could not be cut off that it is. */
   readonly #uncertain: (() => void)[] = [];
   #count = 0;
 
-  constructor(home: string, log: DiskLog, random: Random, { isOverlapping, refusals }: WorkOptions) {
+  constructor(home: string, log: DiskLog, random: Random, { isOverlapping, refusals, refusedFiles }: WorkOptions) {
     this.#home = home;
     this.#log = log;
     this.#random = random;
-    this.#weights = isOverlapping ? OVERLAPPING : WEIGHTS;
+    const weights = refusals !== undefined && refusedFiles === 'names and marks' ? NAMING : OVERLAPPING;
+    this.#weights = isOverlapping ? weights : WEIGHTS;
     this.#isOverlapping = isOverlapping;
     this.#refusals = refusals;
+    this.#refusedFiles = refusedFiles;
   }
 
   /** Goes on with a store that was opened anew, from what it finds: what was under way when the last one died may be done or not. */
   async goOn(store: LocalThreadStore): Promise<void> {
     this.#store = store;
     this.#uncertain.length = 0;
-    this.#organization = await OrganizationFile.open(join(this.#home, 'skein_threads.jsonl'));
+    this.#organizing.clear();
+    this.#failing = undefined;
+    this.#organization = await OrganizationFile.open(join(this.#home, MARKS));
     const values = new Map([...this.#organization.entries].map(({ key, value }) => [key, value as string]));
     for (const [key, mark] of this.marks) this.#isFound(mark, values.get(key) ?? null);
     for (const thread of this.threads.slice()) await this.#lookAgain(thread);
@@ -108,8 +125,17 @@ export class PowerWork {
     if (promised.now !== value) promised.begin(value, this.#moment);
   }
 
-  /** Begins several things without waiting for those before, and waits for all; the disk may refuse some of what is written to one thread. */
+  /** Begins several things without waiting for those before, and waits for all; the disk may refuse some of what is written to one file. */
   async overlap(): Promise<void> {
+    if (this.#refusedFiles === 'rollouts') return this.#overlapOnThread();
+    if (this.#refusals?.chance(0.7) !== true) return this.#overlap();
+    this.#failing = this.#refusals.pick([NAMES, MARKS]);
+    const refused = this.#refusals.pick(REFUSALS);
+    await this.#log.refusing(join(this.#home, this.#failing), refused, () => this.#overlap());
+    this.#failing = undefined;
+  }
+
+  async #overlapOnThread(): Promise<void> {
     const live = this.threads.filter(({ isLive, writtenTurns }) => isLive && writtenTurns > 0);
     if (live.length === 0 || this.#refusals?.chance(0.7) !== true) return this.#overlap();
     const thread = this.#refusals.pick(live);
@@ -144,13 +170,19 @@ export class PowerWork {
     if (step === 'create') return this.#create();
     if (step === 'organize') return this.#organize(this.#newKey(), '');
     if (step === 'rewrite') return this.#rewrite();
-    const fits = this.threads.filter((thread) => isPossible(step, thread));
+    const fits = this.threads.filter((thread) => isPossible(step, thread) && this.#isClear(step, thread));
     if (fits.length === 0) return this.#create();
     const thread = this.#random.pick(fits);
     thread.underWay += 1;
     await this.#do(step, thread);
     thread.underWay -= 1;
     this.acknowledged += 1;
+  }
+
+  /** While names are refused: what becomes of each is known before anything else is done with it. */
+  #isClear(step: Step, { isRenaming }: PromisedThread): boolean {
+    if (this.#failing !== NAMES) return true;
+    return step !== 'delete' && !(isRenaming && (step === 'rename' || step === 'fork'));
   }
 
   async #do(step: Exclude<Step, 'create' | 'organize' | 'rewrite'>, thread: PromisedThread): Promise<void> {
@@ -166,9 +198,11 @@ export class PowerWork {
         const isLazy = !thread.isThere.now;
         if (isLazy) thread.isThere.begin(true, this.#moment);
         const settle = this.#settling(thread);
-        const isDone = await this.#tryTo([thread.name, name], 'session_index.jsonl', () =>
+        thread.isRenaming = true;
+        const isDone = await this.#tryTo([thread.name, name], NAMES, () =>
           this.#store.updateThreadMetadata(id, { name }),
         );
+        thread.isRenaming = false;
         if (!isDone) this.#isFound(thread.name, (await this.#store.readThread(id, { includeArchived: true })).name);
         if (isLazy) settle();
         return;
@@ -316,7 +350,7 @@ export class PowerWork {
       try {
         await forkThread(this.#store, source.id, source.mode, boundary, fork.id);
       } catch (error) {
-        if (!source.isFailing || !String(error).includes('injected')) throw error;
+        if (!(source.isFailing || this.#failing === NAMES) || !isRefusal(error)) throw error;
         fork.isThere.refuse(this.#moment, isThere);
         fork.isLive = false;
         return;
@@ -353,6 +387,7 @@ export class PowerWork {
   async #organize(key: string, more: string): Promise<void> {
     const promised = this.marks.get(key) ?? new Promised<string | null>(null);
     this.marks.set(key, promised);
+    this.#organizing.add(key);
     const value = this.#random.chance(0.2) ? null : `${this.#new('mark')} ${more}`;
     const durability = this.#random.pick(['power', 'process'] as const);
     // All that was set before stands before it in the file.
@@ -361,10 +396,11 @@ export class PowerWork {
       .map((mark) => [mark, mark.last] as const);
     const isDone = await this.#tryTo(
       [promised, value],
-      'skein_threads.jsonl',
+      MARKS,
       () => this.#organization.write([{ kind: 'read', key, value } as never], durability),
       durability === 'power',
     );
+    this.#organizing.delete(key);
     if (!isDone) return;
     if (durability === 'power') for (const [mark, version] of before) mark.settle(this.#moment, version);
     this.acknowledged += 1;
@@ -386,7 +422,8 @@ export class PowerWork {
       if (isDurable) promised.settle(this.#moment, version);
       return true;
     } catch (error) {
-      if (refused.length === 0) throw error;
+      const isExpected = refused.length > 0 || (this.#failing === file && isRefusal(error));
+      if (!isExpected) throw error;
       // Else either may be found from now on.
       if ((error as SkeinError).code === 'uncertain') promised.begin(before, this.#moment);
       else promised.refuse(this.#moment, version);
@@ -414,7 +451,10 @@ export class PowerWork {
   }
 
   #newKey(): string {
-    return this.threads.length > 0 && this.#random.chance(0.8) ? this.#random.pick(this.threads).id : newThreadId();
+    const key =
+      this.threads.length > 0 && this.#random.chance(0.8) ? this.#random.pick(this.threads).id : newThreadId();
+    // While marks are refused, what becomes of each is known before it is set again.
+    return this.#failing === MARKS && this.#organizing.has(key) ? newThreadId() : key;
   }
 
   #new(kind: string): string {
@@ -422,6 +462,10 @@ export class PowerWork {
     return `${kind} ${this.#count}.`;
   }
 }
+
+/** What the disk has refused, and said so. */
+const isRefusal = (error: unknown): boolean =>
+  String(error).includes('injected') || (error as SkeinError).code === 'uncertain';
 
 export const isSame = (some: readonly string[], others: readonly string[]): boolean =>
   some.length === others.length && some.every((word, at) => others[at] === word);

@@ -27,6 +27,8 @@ export class PromisedThread {
   isEnding = false;
   /** The disk refuses some of what is written to it. */
   isFailing = false;
+  /** Its name is being set. */
+  isRenaming = false;
   /** Something is under way beside which nothing else is done with it. */
   isHeld = false;
   /** Steps that were begun with it and have not ended. */
@@ -75,7 +77,7 @@ export class PromisedThread {
 
   /** By another process. */
   isOpenedAnew(): void {
-    [this.isLive, this.isEnding, this.isHeld, this.isFailing] = [false, false, false, false];
+    [this.isLive, this.isEnding, this.isHeld, this.isFailing, this.isRenaming] = [false, false, false, false, false];
     this.writing = { isWritten: false, appending: 0 };
     this.underWay = 0;
   }

@@ -49,6 +49,15 @@ export const OVERLAPPING: Readonly<Record<Step, number>> = {
   compress: 1,
 };
 
+/** How often each is done where, besides, names and marks are refused. */
+export const NAMING: Readonly<Record<Step, number>> = {
+  ...OVERLAPPING,
+  append: 10,
+  fork: 6,
+  rename: 16,
+  organize: 16,
+};
+
 /** True if a step can be begun with a thread, after all that was begun before. */
 export function isPossible(step: Step, thread: PromisedThread): boolean {
   if (thread.isHeld || (thread.isFailing && step !== 'append' && step !== 'fork')) return false;

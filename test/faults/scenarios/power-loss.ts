@@ -1,10 +1,11 @@
 import { rmSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { HomeLayout } from '../../../src/store/local/home-layout.ts';
 import { openLocalStore } from '../../support/local-store.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 import type { WhenDone } from '../../support/process.ts';
-import { playHistory } from '../power/history.ts';
+import { playHistory, type History } from '../power/history.ts';
 import { imagesAfter, layOut, turnInto, wholeImage, type Image } from '../power/images.ts';
 import { brokenPromises } from '../power/power-check.ts';
 import type { PowerWork } from '../power/power-work.ts';
@@ -20,6 +21,9 @@ const LOSSES_A_HISTORY = 50;
 
 /** Of a moment at which much is open, beside the extremes. */
 const SAMPLES = 2;
+
+/** A history takes less than a second; this long only if what it waits for never comes. */
+const MOST_MS = 120_000;
 
 /** How often the index is still there. */
 const INDEXED = 0.25;
@@ -117,9 +121,18 @@ async function losing(
   return { losses, acknowledged, kept, defects };
 }
 
+/** @returns a history, or why there is none */
+async function played(seed: number, whenDone: WhenDone, sabotage?: Sabotage): Promise<History | string> {
+  const over = new AbortController();
+  const endless = delay(MOST_MS, 'it does not end', { signal: over.signal });
+  endless.catch(() => {});
+  const history = playHistory(seed, whenDone, sabotage).catch((error: unknown) => String(error));
+  return Promise.race([history, endless]).finally(() => over.abort());
+}
+
 /** One history, and losses of power in it. @returns the first one that breaks a promise, in words */
 async function losingIn(seed: number, count: number, whenDone: WhenDone, sabotage?: Sabotage): Promise<Losses> {
-  const history = await playHistory(seed, whenDone, sabotage).catch((error: unknown) => String(error));
+  const history = await played(seed, whenDone, sabotage);
   if (typeof history === 'string')
     return { losses: 0, acknowledged: 0, kept: 0, defects: [`cannot be played: ${history}`] };
   const { home, log, work } = history;
