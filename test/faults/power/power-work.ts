@@ -199,11 +199,16 @@ export class PowerWork {
         if (isLazy) thread.isThere.begin(true, this.#moment);
         const settle = this.#settling(thread);
         thread.isRenaming = true;
-        const isDone = await this.#tryTo([thread.name, name], NAMES, () =>
+        const outcome = await this.#tryTo([thread.name, name], NAMES, () =>
           this.#store.updateThreadMetadata(id, { name }),
         );
+        if (outcome !== 'done') {
+          const found = (await this.#store.readThread(id, { includeArchived: true })).name;
+          if (outcome === 'refused' && found === name)
+            throw new Error(`thread ${id} is called ${name}, which was refused`);
+          this.#isFound(thread.name, found);
+        }
         thread.isRenaming = false;
-        if (!isDone) this.#isFound(thread.name, (await this.#store.readThread(id, { includeArchived: true })).name);
         if (isLazy) settle();
         return;
       }
@@ -394,25 +399,25 @@ export class PowerWork {
     const before = [...this.marks.values()]
       .filter((mark) => mark !== promised)
       .map((mark) => [mark, mark.last] as const);
-    const isDone = await this.#tryTo(
+    const outcome = await this.#tryTo(
       [promised, value],
       MARKS,
       () => this.#organization.write([{ kind: 'read', key, value } as never], durability),
       durability === 'power',
     );
     this.#organizing.delete(key);
-    if (!isDone) return;
+    if (outcome !== 'done') return;
     if (durability === 'power') for (const [mark, version] of before) mark.settle(this.#moment, version);
     this.acknowledged += 1;
   }
 
-  /** Changes something in a file of the home; the disk may refuse that. @returns false if it has */
+  /** Changes something in a file of the home; the disk may refuse that. @returns what is said of it then */
   async #tryTo<T>(
     [promised, value]: [Promised<T>, T],
     file: string,
     work: () => Promise<unknown>,
     isDurable = true,
-  ): Promise<boolean> {
+  ): Promise<'done' | 'refused' | 'uncertain'> {
     const mayRefuse = !this.#isOverlapping && this.#refusals?.chance(0.4) === true;
     const refused = mayRefuse ? (this.#refusals?.pick(REFUSALS) ?? []) : [];
     const before = promised.now;
@@ -420,14 +425,15 @@ export class PowerWork {
     try {
       await (refused.length === 0 ? work() : this.#log.refusing(join(this.#home, file), refused, work));
       if (isDurable) promised.settle(this.#moment, version);
-      return true;
+      return 'done';
     } catch (error) {
       const isExpected = refused.length > 0 || (this.#failing === file && isRefusal(error));
       if (!isExpected) throw error;
       // Else either may be found from now on.
-      if ((error as SkeinError).code === 'uncertain') promised.begin(before, this.#moment);
+      const isUncertain = (error as SkeinError).code === 'uncertain';
+      if (isUncertain) promised.begin(before, this.#moment);
       else promised.refuse(this.#moment, version);
-      return false;
+      return isUncertain ? 'uncertain' : 'refused';
     }
   }
 
