@@ -1,28 +1,18 @@
-import { join } from 'node:path';
 import type { SkeinError } from '../../../src/domain/errors.ts';
 import { newThreadId } from '../../../src/domain/ids.ts';
 import { NO_FACTS } from '../../../src/domain/thread-facts.ts';
 import type { LocalThreadStore } from '../../../src/store/local/local-thread-store.ts';
-import { OrganizationFile } from '../../../src/store/local/organization-file.ts';
 import type { Durability } from '../../../src/store/thread-store.ts';
 import { createThread, forkThread, wordsIn } from '../../support/local-threads.ts';
 import { record, turnItems } from '../../support/records.ts';
 import type { Random } from '../random.ts';
 import { compressDurably } from './compress-durably.ts';
 import type { DiskLog, Refused } from './disk-log.ts';
+import { MarksWork } from './marks-work.ts';
 import { PromisedThread } from './promised-thread.ts';
-import { Promised } from './promises.ts';
+import type { Promised } from './promises.ts';
+import { isRefusal, NAMES, RefusingDisk } from './refusing-disk.ts';
 import { isPossible, NAMING, OVERLAPPING, WEIGHTS, type Step } from './steps.ts';
-
-/** What a disk refuses of a write, and of taking it back. */
-const REFUSALS: readonly (readonly Refused[])[] = [
-  ['write'],
-  ['fdatasync'],
-  ['write', 'ftruncate'],
-  ['write', 'fdatasync'],
-  ['fdatasync', 'ftruncate'],
-  ['fdatasync', 'fdatasync'],
-];
 
 /** What a disk refuses of what is written to a thread, twice because it is tried twice, and of taking it back. */
 const REFUSALS_OF_THREADS: readonly (readonly Refused[])[] = [
@@ -38,10 +28,6 @@ const REFUSALS_OF_THREADS: readonly (readonly Refused[])[] = [
 /** What is said to whoever appends when the writer has ended. */
 const TOO_LATE = /has ended|not found/;
 
-/** Where names and marks stand. */
-const NAMES = 'session_index.jsonl';
-const MARKS = 'skein_threads.jsonl';
-
 /** What a disk refuses while things overlap: of what is written to a thread, or of names and marks. */
 export type RefusedFiles = 'rollouts' | 'names and marks';
 
@@ -56,28 +42,24 @@ export interface WorkOptions {
 /** Random work on a store, and the promises that the store makes meanwhile. */
 export class PowerWork {
   readonly threads: PromisedThread[] = [];
-  readonly marks = new Map<string, Promised<string | null>>();
   acknowledged = 0;
-  readonly #home: string;
+  readonly #marks: MarksWork;
+  readonly #disk: RefusingDisk;
   readonly #log: DiskLog;
   #store!: LocalThreadStore;
-  #organization!: OrganizationFile;
   readonly #random: Random;
   readonly #isOverlapping: boolean;
   readonly #weights: Readonly<Record<Step, number>>;
   /** Chooses what is refused. */
   readonly #refusals: Random | undefined;
   readonly #refusedFiles: RefusedFiles;
-  /** The file of which the disk refuses something while things overlap. */
-  #failing: string | undefined;
-  /** Marks that are being set. */
-  readonly #organizing = new Set<string>();
   /** Notes of what was refused and could not be cut off that it is. */
   readonly #uncertain: (() => void)[] = [];
   #count = 0;
 
   constructor(home: string, log: DiskLog, random: Random, { isOverlapping, refusals, refusedFiles }: WorkOptions) {
-    this.#home = home;
+    this.#disk = new RefusingDisk(home, log, refusals, isOverlapping);
+    this.#marks = new MarksWork(home, this.#disk, random);
     this.#log = log;
     this.#random = random;
     const weights = refusals !== undefined && refusedFiles === 'names and marks' ? NAMING : OVERLAPPING;
@@ -87,15 +69,16 @@ export class PowerWork {
     this.#refusedFiles = refusedFiles;
   }
 
+  get marks(): ReadonlyMap<string, Promised<string | null>> {
+    return this.#marks.promised;
+  }
+
   /** Goes on with a store that was opened anew, from what it finds: what was under way when the last one died may be done or not. */
   async goOn(store: LocalThreadStore): Promise<void> {
     this.#store = store;
     this.#uncertain.length = 0;
-    this.#organizing.clear();
-    this.#failing = undefined;
-    this.#organization = await OrganizationFile.open(join(this.#home, MARKS));
-    const values = new Map([...this.#organization.entries].map(({ key, value }) => [key, value as string]));
-    for (const [key, mark] of this.marks) this.#isFound(mark, values.get(key) ?? null);
+    this.#disk.isOpenedAnew();
+    await this.#marks.goOn();
     for (const thread of this.threads.slice()) await this.#lookAgain(thread);
   }
 
@@ -108,7 +91,7 @@ export class PowerWork {
   async #lookAgain(thread: PromisedThread): Promise<void> {
     thread.isOpenedAnew();
     const stored = await this.#store.readThread(thread.id, { includeArchived: true }).catch(() => undefined);
-    this.#isFound(thread.isThere, stored !== undefined);
+    thread.isThere.isFound(stored !== undefined, this.#moment);
     if (stored === undefined) return;
     const words = await wordsIn(this.#store, thread.id);
     if (!isSame(words, thread.words.now)) {
@@ -116,23 +99,15 @@ export class PowerWork {
       thread.forgetTurns(words.length);
     } else if (thread.turnIds.length > thread.writtenTurns) thread.forgetTurns(words.length);
     thread.forkedFrom = undefined;
-    this.#isFound(thread.name, stored.name);
-    this.#isFound(thread.memory, stored.memoryMode);
-    this.#isFound(thread.isArchived, stored.archivedAtMs !== null);
-  }
-
-  #isFound<T>(promised: Promised<T>, value: T): void {
-    if (promised.now !== value) promised.begin(value, this.#moment);
+    thread.name.isFound(stored.name, this.#moment);
+    thread.memory.isFound(stored.memoryMode, this.#moment);
+    thread.isArchived.isFound(stored.archivedAtMs !== null, this.#moment);
   }
 
   /** Begins several things without waiting for those before, and waits for all; the disk may refuse some of what is written to one file. */
   async overlap(): Promise<void> {
     if (this.#refusedFiles === 'rollouts') return this.#overlapOnThread();
-    if (this.#refusals?.chance(0.7) !== true) return this.#overlap();
-    this.#failing = this.#refusals.pick([NAMES, MARKS]);
-    const refused = this.#refusals.pick(REFUSALS);
-    await this.#log.refusing(join(this.#home, this.#failing), refused, () => this.#overlap());
-    this.#failing = undefined;
+    return this.#disk.overlapping(() => this.#overlap());
   }
 
   async #overlapOnThread(): Promise<void> {
@@ -168,7 +143,7 @@ export class PowerWork {
   async step(): Promise<void> {
     const step = this.#random.weighted(this.#weights);
     if (step === 'create') return this.#create();
-    if (step === 'organize') return this.#organize(this.#newKey(), '');
+    if (step === 'organize') return this.#mark(this.#newKey(), '');
     if (step === 'rewrite') return this.#rewrite();
     const fits = this.threads.filter((thread) => isPossible(step, thread) && this.#isClear(step, thread));
     if (fits.length === 0) return this.#create();
@@ -181,7 +156,7 @@ export class PowerWork {
 
   /** While names are refused: what becomes of each is known before anything else is done with it. */
   #isClear(step: Step, { isRenaming }: PromisedThread): boolean {
-    if (this.#failing !== NAMES) return true;
+    if (this.#disk.failing !== NAMES) return true;
     return step !== 'delete' && !(isRenaming && (step === 'rename' || step === 'fork'));
   }
 
@@ -199,14 +174,14 @@ export class PowerWork {
         if (isLazy) thread.isThere.begin(true, this.#moment);
         const settle = this.#settling(thread);
         thread.isRenaming = true;
-        const outcome = await this.#tryTo([thread.name, name], NAMES, () =>
+        const outcome = await this.#disk.tryTo([thread.name, name], NAMES, () =>
           this.#store.updateThreadMetadata(id, { name }),
         );
         if (outcome !== 'done') {
           const found = (await this.#store.readThread(id, { includeArchived: true })).name;
           if (outcome === 'refused' && found === name)
             throw new Error(`thread ${id} is called ${name}, which was refused`);
-          this.#isFound(thread.name, found);
+          thread.name.isFound(found, this.#moment);
         }
         thread.isRenaming = false;
         if (isLazy) settle();
@@ -355,7 +330,7 @@ export class PowerWork {
       try {
         await forkThread(this.#store, source.id, source.mode, boundary, fork.id);
       } catch (error) {
-        if (!(source.isFailing || this.#failing === NAMES) || !isRefusal(error)) throw error;
+        if (!(source.isFailing || this.#disk.failing === NAMES) || !isRefusal(error)) throw error;
         fork.isThere.refuse(this.#moment, isThere);
         fork.isLive = false;
         return;
@@ -386,55 +361,11 @@ export class PowerWork {
   /** Sets more than is kept: the file is written anew. */
   async #rewrite(): Promise<void> {
     const key = this.#newKey();
-    for (let time = 1; time <= 3; time += 1) await this.#organize(key, 'x'.repeat(200_000));
+    for (let time = 1; time <= 3; time += 1) await this.#mark(key, 'x'.repeat(200_000));
   }
 
-  async #organize(key: string, more: string): Promise<void> {
-    const promised = this.marks.get(key) ?? new Promised<string | null>(null);
-    this.marks.set(key, promised);
-    this.#organizing.add(key);
-    const value = this.#random.chance(0.2) ? null : `${this.#new('mark')} ${more}`;
-    const durability = this.#random.pick(['power', 'process'] as const);
-    // All that was set before stands before it in the file.
-    const before = [...this.marks.values()]
-      .filter((mark) => mark !== promised)
-      .map((mark) => [mark, mark.last] as const);
-    const outcome = await this.#tryTo(
-      [promised, value],
-      MARKS,
-      () => this.#organization.write([{ kind: 'read', key, value } as never], durability),
-      durability === 'power',
-    );
-    this.#organizing.delete(key);
-    if (outcome !== 'done') return;
-    if (durability === 'power') for (const [mark, version] of before) mark.settle(this.#moment, version);
-    this.acknowledged += 1;
-  }
-
-  /** Changes something in a file of the home; the disk may refuse that. @returns what is said of it then */
-  async #tryTo<T>(
-    [promised, value]: [Promised<T>, T],
-    file: string,
-    work: () => Promise<unknown>,
-    isDurable = true,
-  ): Promise<'done' | 'refused' | 'uncertain'> {
-    const mayRefuse = !this.#isOverlapping && this.#refusals?.chance(0.4) === true;
-    const refused = mayRefuse ? (this.#refusals?.pick(REFUSALS) ?? []) : [];
-    const before = promised.now;
-    const version = promised.begin(value, this.#moment);
-    try {
-      await (refused.length === 0 ? work() : this.#log.refusing(join(this.#home, file), refused, work));
-      if (isDurable) promised.settle(this.#moment, version);
-      return 'done';
-    } catch (error) {
-      const isExpected = refused.length > 0 || (this.#failing === file && isRefusal(error));
-      if (!isExpected) throw error;
-      // Else either may be found from now on.
-      const isUncertain = (error as SkeinError).code === 'uncertain';
-      if (isUncertain) promised.begin(before, this.#moment);
-      else promised.refuse(this.#moment, version);
-      return isUncertain ? 'uncertain' : 'refused';
-    }
+  async #mark(key: string, more: string): Promise<void> {
+    if (await this.#marks.set(key, () => `${this.#new('mark')} ${more}`)) this.acknowledged += 1;
   }
 
   async #change<T>([promised, value]: [Promised<T>, T], work: () => Promise<unknown>): Promise<void> {
@@ -453,14 +384,11 @@ export class PowerWork {
   }
 
   get #moment(): number {
-    return this.#log.entries.length;
+    return this.#disk.moment;
   }
 
   #newKey(): string {
-    const key =
-      this.threads.length > 0 && this.#random.chance(0.8) ? this.#random.pick(this.threads).id : newThreadId();
-    // While marks are refused, what becomes of each is known before it is set again.
-    return this.#failing === MARKS && this.#organizing.has(key) ? newThreadId() : key;
+    return this.#marks.newKey(this.threads.map(({ id }) => id));
   }
 
   #new(kind: string): string {
@@ -468,10 +396,6 @@ export class PowerWork {
     return `${kind} ${this.#count}.`;
   }
 }
-
-/** What the disk has refused, and said so. */
-const isRefusal = (error: unknown): boolean =>
-  String(error).includes('injected') || (error as SkeinError).code === 'uncertain';
 
 export const isSame = (some: readonly string[], others: readonly string[]): boolean =>
   some.length === others.length && some.every((word, at) => others[at] === word);

@@ -37,6 +37,11 @@ export class Promised<T> {
     return version;
   }
 
+  /** Another process goes on from what it finds. */
+  isFound(value: T, moment: number): void {
+    if (this.now !== value) this.begin(value, moment);
+  }
+
   /** All that was begun up to a change is on stable storage; those behind it may be or not. */
   settle(moment: number, version: Version<T> = this.last): void {
     let now = version;
