@@ -39,6 +39,7 @@ import type { HistoryPrefix, IndexApi, LocatedThread } from './index/index-api.t
 import { LiveWriters } from './live-writers.ts';
 import { MetadataPatches } from './metadata-patches.ts';
 import { NameIndex } from './name-index.ts';
+import { locateNamed } from './named-rollout.ts';
 import { OpenFiles } from './open-files.ts';
 import { Reverts } from './reverts.ts';
 import type { RolloutWriter } from './rollout-writer.ts';
@@ -114,7 +115,9 @@ export class LocalThreadStore implements ThreadStore {
       let resumed: StoredThread | undefined;
       await this.#live.open(threadId, async () => {
         const located =
-          path === undefined ? await this.#index.located(threadId) : await this.#locatedIn(path, threadId);
+          path === undefined
+            ? await this.#index.located(threadId)
+            : await locateNamed(path, threadId, { home: this.#home, index: this.#index, live: this.#live });
         const [current] = located.rollouts;
         if (current.isArchived && !includeArchived) throw noRollout(threadId);
         const { historyMode } = located;
@@ -368,31 +371,6 @@ export class LocalThreadStore implements ThreadStore {
     const located = await this.#index.located(threadId);
     if (located.rollouts[0].isArchived && !includeArchived) throw noRollout(threadId);
     return located;
-  }
-
-  /** The thread whose rollout a caller names, which becomes the thread's current one if it lies outside the home. */
-  async #locatedIn(path: string, threadId: ThreadId): Promise<LocatedThread> {
-    const canonical = await canonicalPath(this.#home, path);
-    if (this.#home.isCollected(canonical)) {
-      const known = await this.#index.current.locate(threadId);
-      if (known !== undefined) {
-        const [current] = known.rollouts;
-        if (current.path !== canonical) {
-          throw invalidRequest(`${path} is not the current rollout of thread ${threadId}, which is ${current.path}`);
-        }
-        return known;
-      }
-    }
-    const located = await this.#index.current.locateByPath(canonical, true);
-    if (located.thread.id !== threadId) {
-      if (!this.#home.isCollected(canonical) && !this.#isWritten(canonical)) this.#index.forget(canonical);
-      throw invalidRequest(`the rollout belongs to thread ${located.thread.id}, not ${threadId}`);
-    }
-    return located;
-  }
-
-  #isWritten(path: string): boolean {
-    return this.#live.all.some(({ writer }) => writer.path === path);
   }
 
   #assertNoneLive(threadIds: readonly ThreadId[]): void {
