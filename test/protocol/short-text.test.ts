@@ -76,6 +76,15 @@ it.each(SHORT)('PARAM-10 texts that are shown with each thread are short (%s)', 
   );
 });
 
+it('PARAM-10 instructions are no longer than input', () => {
+  const params = (text: string): object => {
+    const settings = { model: 'm', developer_instructions: text };
+    return { threadId, input: [], collaborationMode: { mode: 'default', settings } };
+  };
+  expect(refusal(turnStart, params('x'.repeat(1_048_576)))).toBe('none');
+  expect(refusal(turnStart, params('x'.repeat(1_048_577)))).toContain('a string of at most 1048576 characters');
+});
+
 it.each(FOLDERS)('PARAM-10 paths are as long as the system takes them (%s)', (_place, schema, params) => {
   expect(refusal(schema, params(`/${'x'.repeat(4_095)}`))).toBe('none');
   expect(refusal(schema, params(`/${'x'.repeat(4_096)}`))).toContain('a path');

@@ -55,9 +55,12 @@ const comesFirst = (key: string, result: z.ZodSafeParseResult<unknown>, value: J
 
 export const text = (): z.ZodString => z.string({ error: `${EXPECTED}a string` });
 
+/** A text of so many UTF-16 units at most. */
+export const boundedText = (most: number): z.ZodString =>
+  text().max(most, { error: `${EXPECTED}a string of at most ${most} characters` });
+
 /** A text that is shown with each thread, or is looked for in a list of names. */
-export const shortText = (): z.ZodString =>
-  text().max(MOST_SHOWN_CHARACTERS, { error: `${EXPECTED}a string of at most ${MOST_SHOWN_CHARACTERS} characters` });
+export const shortText = (): z.ZodString => boundedText(MOST_SHOWN_CHARACTERS);
 
 /** Not empty, or the sentence says so. */
 export const nonEmptyText = (sentence: string): z.ZodString => text().min(1, { error: `${VERBATIM}${sentence}` });

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import {
   absolutePath,
+  boundedText,
   choice,
   closedStruct,
   flag,
@@ -20,7 +21,7 @@ import {
   wordOrMap,
 } from './serde.ts';
 import { responseItem } from './response-item.ts';
-import { userInputs } from './user-input.ts';
+import { MAX_INPUT_CHARACTERS, userInputs } from './user-input.ts';
 
 /**
  * Parameters of the thread and turn methods (app-server-protocol; names and shapes as the peer's schema has them).
@@ -261,7 +262,7 @@ const collaborationMode = struct('CollaborationMode', {
   settings: struct('Settings', {
     model: shortText(),
     reasoning_effort: reasoningEffort.nullish(),
-    developer_instructions: text().nullish(),
+    developer_instructions: boundedText(MAX_INPUT_CHARACTERS).nullish(),
   }),
 });
 
