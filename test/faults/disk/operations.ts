@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Json, RpcClient } from '../../support/rpc-client.ts';
 import type { Owner } from '../load/owner.ts';
+import { polling } from '../polling.ts';
 import { rolloutsOf } from '../load/rollouts.ts';
 
 /** Who does an operation. */
@@ -51,7 +52,28 @@ const injected = (mark: string): Json => ({
   content: [{ type: 'input_text', text: mark }],
 });
 
-const named = (sections: readonly Json[], mark: string): number => sections.filter(({ name }) => name === mark).length;
+async function sectionsOf(client: RpcClient): Promise<readonly Json[]> {
+  const sections: Json[] = [];
+  for (let cursor: string | null = null; ;) {
+    const { data, nextCursor } = await client.call('threadSection/list', { cursor, limit: 100 });
+    sections.push(...data);
+    if (nextCursor === null) return sections;
+    cursor = nextCursor;
+  }
+}
+
+const sectionNamed = async (client: RpcClient, ...names: readonly string[]): Promise<Json | undefined> =>
+  (await sectionsOf(client)).find(({ name }) => names.includes(name));
+
+/** A thread, and a section of that name. */
+async function sectioned(actor: Actor): Promise<string> {
+  const threadId = await actor.owner.start();
+  await actor.client.call('threadSection/create', { name: threadId });
+  return threadId;
+}
+
+/** The number of what was done: each has one more than the one before. */
+const numberOf = (mark: string): number => Number(mark.replace(/\D/g, ''));
 
 const inBothModes = (
   name: string,
@@ -102,7 +124,83 @@ export const OPERATIONS: readonly Operation[] = [
     historyMode: 'paginated',
     prepare: async () => '',
     act: ({ client, mark }) => client.call('threadSection/create', { name: mark }),
-    count: async (client, _, __, mark) => named((await client.call('threadSection/list', { limit: 100 })).data, mark),
+    count: async (client, _, __, mark) => (await sectionsOf(client)).filter(({ name }) => name === mark).length,
+  },
+  {
+    name: 'section that is renamed',
+    historyMode: 'paginated',
+    prepare: sectioned,
+    act: async ({ client, mark }, threadId) => {
+      // By now it may have the new name.
+      const section = await sectionNamed(client, threadId, mark);
+      await client.call('threadSection/update', { sectionId: section?.id, name: mark });
+    },
+    count: async (client, _, __, mark) => (await sectionsOf(client)).filter(({ name }) => name === mark).length,
+  },
+  {
+    name: 'section that is removed',
+    historyMode: 'paginated',
+    prepare: sectioned,
+    act: async ({ client }, threadId) => {
+      const section = await sectionNamed(client, threadId);
+      if (section !== undefined) await client.call('threadSection/delete', { sectionId: section.id });
+    },
+    count: async (client, _, threadId) => ((await sectionNamed(client, threadId)) === undefined ? 1 : 0),
+  },
+  {
+    name: 'move into a section',
+    historyMode: 'legacy',
+    isBeyondLedger: true,
+    prepare: sectioned,
+    act: async ({ client }, threadId) => {
+      const section = await sectionNamed(client, threadId);
+      await client.call('thread/section/move', { threadId, sectionId: section?.id });
+    },
+    count: async (client, _, threadId) => {
+      const { thread } = await client.call('thread/read', { threadId });
+      return thread.section?.name === threadId ? 1 : 0;
+    },
+  },
+  ...inBothModes(
+    'git facts',
+    begun,
+    ({ client, mark }, threadId) => client.call('thread/metadata/update', { threadId, gitInfo: { branch: mark } }),
+    async (client, _, threadId, mark) => {
+      const { thread } = await client.call('thread/read', { threadId });
+      return thread.gitInfo?.branch === mark ? 1 : 0;
+    },
+  ),
+  {
+    name: 'model for threads to come',
+    historyMode: 'paginated',
+    prepare: async () => '',
+    act: ({ client, mark }) =>
+      client.call('config/value/write', { keyPath: 'model', value: mark, mergeStrategy: 'replace' }),
+    // A later one may have taken its place.
+    count: async (client, _, __, mark) => {
+      const { config } = await client.call('config/read', {});
+      return numberOf(config.model) >= numberOf(mark) ? 1 : 0;
+    },
+  },
+  {
+    // A legacy history has what it said for the model alone.
+    name: 'command of the user',
+    historyMode: 'paginated',
+    isBeyondLedger: true,
+    prepare: begun,
+    act: async ({ client, mark }, threadId) => {
+      await client.call('thread/shellCommand', { threadId, command: `echo ${mark}` });
+      await polling(async () => {
+        const { thread } = await client.call('thread/read', { threadId });
+        return thread.status.type === 'idle' ? undefined : 'the command goes on';
+      });
+    },
+    count: async (client, _, threadId, mark) => {
+      const { thread } = await client.call('thread/read', { threadId, includeTurns: true });
+      return thread.turns
+        .flatMap(({ items }: Json) => items)
+        .filter(({ type, command }: Json) => type === 'commandExecution' && command.includes(mark)).length;
+    },
   },
   {
     name: 'queued message',
