@@ -72,6 +72,27 @@ async function sectioned(actor: Actor): Promise<string> {
   return threadId;
 }
 
+/** A thread whose queue stands still. */
+async function paused({ owner }: Actor): Promise<string> {
+  const threadId = await owner.start();
+  await owner.perform('pause', threadId);
+  return threadId;
+}
+
+/** How many messages wait then. */
+const PAUSED_MESSAGES = 3;
+
+const ON_QUEUE = { historyMode: 'paginated', prepare: paused, isBeyondLedger: true } as const;
+
+const queueOf = async (client: RpcClient, threadId: string): Promise<readonly Json[]> =>
+  (await client.call('thread/queue/list', { threadId })).data;
+
+const newestFirst = (queue: readonly Json[]): readonly string[] =>
+  queue
+    .map(({ id }) => id as string)
+    .toSorted()
+    .toReversed();
+
 /** The number of what was done: each has one more than the one before. */
 const numberOf = (mark: string): number => Number(mark.replace(/\D/g, ''));
 
@@ -200,6 +221,39 @@ export const OPERATIONS: readonly Operation[] = [
       return thread.turns
         .flatMap(({ items }: Json) => items)
         .filter(({ type, command }: Json) => type === 'commandExecution' && command.includes(mark)).length;
+    },
+  },
+  {
+    ...ON_QUEUE,
+    name: 'queued message that is reworded',
+    act: async ({ client, mark }, threadId) => {
+      const queuedSubmissionId = (await queueOf(client, threadId))[1]?.id;
+      await client.call('thread/queue/update', { threadId, queuedSubmissionId, input: [{ type: 'text', text: mark }] });
+    },
+    count: async (client, _, threadId, mark) =>
+      (await queueOf(client, threadId)).filter(({ input }) => input[0].text === mark).length,
+  },
+  {
+    ...ON_QUEUE,
+    name: 'queued message that is withdrawn',
+    act: async ({ client }, threadId) => {
+      const queue = await queueOf(client, threadId);
+      // By now it may be.
+      if (queue.length === PAUSED_MESSAGES)
+        await client.call('thread/queue/delete', { threadId, queuedSubmissionId: queue[1]?.id });
+    },
+    count: async (client, _, threadId) => PAUSED_MESSAGES - (await queueOf(client, threadId)).length,
+  },
+  {
+    ...ON_QUEUE,
+    name: 'queue that is put in another order',
+    act: async ({ client }, threadId) => {
+      const queuedSubmissionIds = newestFirst(await queueOf(client, threadId));
+      await client.call('thread/queue/reorder', { threadId, queuedSubmissionIds });
+    },
+    count: async (client, _, threadId) => {
+      const queue = await queueOf(client, threadId);
+      return newestFirst(queue).join() === queue.map(({ id }) => id).join() ? 1 : 0;
     },
   },
   {

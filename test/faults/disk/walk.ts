@@ -156,6 +156,8 @@ export class FailingHome {
   /** As clients do that were told that something may be done all the same. @returns an owner that goes on from there */
   async #lookFirst(operation: Operation, threadId: string, place: string): Promise<Owner> {
     this.counts.uncertain += 1;
+    // What it has done is not in the ledger: it looks for itself.
+    if (operation.isBeyondLedger === true) return this.#owner(operation, [threadId]);
     if (operation.name.startsWith('fork')) this.#halfForked.add(threadId);
     await this.#healed();
     // Of a thread that it had to begin nothing is known yet.
