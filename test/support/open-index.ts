@@ -4,11 +4,12 @@ import type { ThreadQuery } from '../../src/domain/thread-query.ts';
 import { parseThreadCursor } from '../../src/domain/thread-cursor.ts';
 import { HomeLayout } from '../../src/store/local/home-layout.ts';
 import type { IndexApi } from '../../src/store/local/index/index-api.ts';
+import type { IndexOptions } from '../../src/store/local/index/index-life.ts';
 import { openIndexInline } from '../../src/store/local/index/index-thread.ts';
 
 /** An index over a home, in this thread; closed when the test ends, if it still is open then. */
-export function openIndex(home: string): IndexApi {
-  const index = openIndexInline({ home: new HomeLayout(home), defaultModelProvider: 'default-provider' });
+export function openIndex(home: string, options: Pick<IndexOptions, 'coverBudgetMs'> = {}): IndexApi {
+  const index = openIndexInline({ home: new HomeLayout(home), defaultModelProvider: 'default-provider', ...options });
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= index.close());
   onTestFinished(close);

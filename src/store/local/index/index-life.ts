@@ -26,6 +26,8 @@ export interface IndexOptions {
   readonly home: HomeLayout;
   /** Provider of threads whose header names none. */
   readonly defaultModelProvider: string;
+  /** How long a list may read files that it needs, before it is answered as it is; default: two seconds. */
+  readonly coverBudgetMs?: number;
 }
 
 /**

@@ -1,11 +1,12 @@
 import type { ErrorCode, ErrorDetail } from '../../../domain/errors.ts';
 import type { IndexApi } from './index-api.ts';
+import type { IndexOptions } from './index-life.ts';
 
 /** What the main thread and the index thread say to each other: calls of `IndexApi`, one reply each. */
 
-export interface IndexWorkerData {
+/** `IndexOptions`, as what can be sent. */
+export interface IndexWorkerData extends Omit<IndexOptions, 'home'> {
   readonly home: string;
-  readonly defaultModelProvider: string;
 }
 
 export interface WorkerRequest {

@@ -30,7 +30,7 @@ import { isReadToEnd } from './rollout-row.ts';
 import { ThreadLookup, unreadable } from './thread-lookup.ts';
 import type { IndexedThread } from './thread-table.ts';
 
-/** A list that would take longer to make exact is answered as it is. */
+/** A list that would take longer to make exact is answered as it is, unless options say otherwise. */
 const COVER_BUDGET_MS = 2_000;
 
 /** Threads looked through per round of a search. */
@@ -46,8 +46,10 @@ export class IndexService implements IndexApi {
   readonly #life: IndexLife;
   readonly #lookup: ThreadLookup;
   readonly #plainAgain = new PlainAgain();
+  readonly #coverBudgetMs: number;
 
   constructor(options: IndexOptions) {
+    this.#coverBudgetMs = options.coverBudgetMs ?? COVER_BUDGET_MS;
     this.#life = new IndexLife(options);
     this.#lookup = new ThreadLookup(this.#life);
   }
@@ -247,7 +249,7 @@ export class IndexService implements IndexApi {
 
   async #exactList(query: ThreadQuery): Promise<readonly StoredThread[]> {
     await this.#life.scanned;
-    const deadline = Date.now() + COVER_BUDGET_MS;
+    const deadline = Date.now() + this.#coverBudgetMs;
     if (query.isIndexOnly !== true) await this.#life.refresh(deadline);
     this.#life.syncNames();
     for (;;) {

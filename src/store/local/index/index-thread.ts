@@ -55,8 +55,8 @@ class IndexThread {
   #lastId = 0;
   #isClosed = false;
 
-  constructor({ home, defaultModelProvider }: IndexOptions, onFailure: OnIndexFailure) {
-    this.#workerData = { home: home.home, defaultModelProvider };
+  constructor({ home, ...options }: IndexOptions, onFailure: OnIndexFailure) {
+    this.#workerData = { home: home.home, ...options };
     this.#onFailure = onFailure;
     this.#worker = this.#start();
   }

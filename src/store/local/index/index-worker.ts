@@ -11,8 +11,8 @@ import type { IndexWorkerData, WorkerReply, WorkerRequest } from './index-messag
 const port = parentPort;
 if (port === null) throw new Error('index-worker runs as a worker thread only');
 
-const { home, defaultModelProvider } = workerData as IndexWorkerData;
-const service = new IndexService({ home: new HomeLayout(home), defaultModelProvider });
+const { home, ...options } = workerData as IndexWorkerData;
+const service = new IndexService({ home: new HomeLayout(home), ...options });
 
 port.on('message', (request: WorkerRequest) => {
   void answer(request).then((reply) => {
