@@ -120,15 +120,32 @@ function ofThreads({ audit }: Examined): HealthCheck {
 }
 
 function ofRollouts({ audit, snapshot }: Examined): HealthCheck {
-  const defects = numberMember(indexOf(snapshot.stores), 'defects') ?? 0;
+  const index = indexOf(snapshot.stores);
+  const defects = numberMember(index, 'defects') ?? 0;
   const summary = `files that cannot be read: ${audit.unreadable}, lines that are no records: ${defects}`;
-  if (audit.unreadable === 0) return right('rollouts', summary);
-  return {
+  const found = {
     ...right('rollouts', summary),
-    status: 'warning',
-    findings: findingsOf(audit, ['unreadable']),
-    remedy: 'nothing else depends on them: repair them, or move them away',
+    findings: [...findingsOf(audit, ['unreadable']), ...badLinesOf(index, defects)],
+    remedy: defects === 0 ? null : ABOUT_BAD_LINES,
   };
+  if (audit.unreadable === 0) return found;
+  const aboutFiles = 'nothing else depends on files that cannot be read: repair them, or move them away';
+  return { ...found, status: 'warning', remedy: [aboutFiles, ...(defects === 0 ? [] : [ABOUT_BAD_LINES])].join('. ') };
+}
+
+/** No alarm: what a kill has cut off gets its newline from whoever goes on behind it, and stays a bad line for ever. */
+const ABOUT_BAD_LINES =
+  'bad lines are passed over, and all others count. A kill or a loss of power may leave one, of what nobody was told is stored. If there are more than that explains, others have damaged the file: compare it with a copy of it';
+
+function badLinesOf(index: JsonObject, defects: number): readonly string[] {
+  const { defectsIn } = index;
+  const files = Array.isArray(defectsIn) ? defectsIn.filter(isJsonObject) : [];
+  const countOf = (file: JsonObject): number => numberMember(file, 'defects') ?? 0;
+  const others = defects - files.reduce((sum, file) => sum + countOf(file), 0);
+  return [
+    ...files.map((file) => `bad lines: ${stringMember(file, 'path') ?? ''}: ${countOf(file)}`),
+    ...(others > 0 ? [`bad lines: in other files: ${others}`] : []),
+  ];
 }
 
 function ofSaving({ snapshot: { threads } }: Examined): HealthCheck {

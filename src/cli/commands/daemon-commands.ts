@@ -169,11 +169,14 @@ function indexLine({ stores }: DebugSnapshot): string {
   if (index === undefined) return 'unknown';
   const { setAside } = index;
   const state = stringMember(index, 'state') ?? 'unknown';
-  const [indexed, pending, unreadable] = ['indexed', 'pending', 'unreadable'].map((name) => numberMember(index, name));
+  const [indexed, pending, unreadable, defects] = ['indexed', 'pending', 'unreadable', 'defects'].map(
+    (name) => numberMember(index, name) ?? 0,
+  );
   return [
-    `${state}: ${indexed ?? 0} threads`,
-    ...(state === 'ready' ? [] : [`${pending ?? 0} to go`]),
-    ...(unreadable === 0 ? [] : [`${unreadable ?? 0} unreadable files`]),
+    `${state}: ${indexed} threads`,
+    ...(state === 'ready' ? [] : [`${pending} to go`]),
+    ...(unreadable === 0 ? [] : [`${unreadable} unreadable files`]),
+    ...(defects === 0 ? [] : [`lines that are no records: ${defects} (skein doctor says where)`]),
     ...(typeof setAside === 'string' ? [`rebuilt, the old one was ${setAside}`] : []),
   ].join(', ');
 }

@@ -48,8 +48,13 @@ export interface IndexStatus {
   readonly pending: number;
   readonly indexed: number;
   readonly unreadable: number;
-  /** Lines in all rollouts that were no records. */
+  /**
+   * Lines in all rollouts that are no records, and are passed over. A torn last line counts once it has ended: a writer
+   * that goes on behind one gives it its newline, so a kill may leave one.
+   */
   readonly defects: number;
+  /** The files with the most of them, absolute paths; not all, if there are many. */
+  readonly defectsIn: readonly { readonly path: string; readonly defects: number }[];
   /** Bytes of rollouts read since start. */
   readonly bytesRead: number;
   /** Why the index that was there could not be used, if it could not; it was set aside or, if full, left alone. */

@@ -48,6 +48,9 @@ const FILES_PER_SLICE = 20;
 /** Files that are read before it is asked which of those left is the newest now. */
 const FILES_PER_ROUND = 20;
 
+/** Files with bad lines that a status names. */
+const MAX_DEFECTIVE_TOLD = 10;
+
 /** Times that one answer is tried with a new database. */
 const MAX_ATTEMPTS = 3;
 
@@ -200,12 +203,18 @@ export class IndexLife {
       indexed: counts.indexed,
       unreadable: counts.unreadable,
       defects: counts.defects,
+      defectsIn: this.#defectsIn(counts.defects),
       bytesRead: this.#meter.bytesRead,
       setAside: this.#setAside,
       isInMemory: this.#parts.opened.isInMemory,
       isWatching: this.#watcher.isComplete,
       problem: this.#problem,
     };
+  }
+
+  #defectsIn(count: number): IndexStatus['defectsIn'] {
+    const found = count === 0 ? [] : this.#parts.rollouts.defective(MAX_DEFECTIVE_TOLD);
+    return found.map(({ path, defects }) => ({ path: this.home.fromStored(path), defects }));
   }
 
   async close(): Promise<void> {

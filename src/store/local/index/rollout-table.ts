@@ -66,6 +66,7 @@ export class RolloutTable {
   readonly #present: Statement;
   readonly #all: Statement;
   readonly #counts: Statement;
+  readonly #defective: Statement;
   readonly #referrers: Statement;
   readonly #unread: Statement;
   readonly #anyUnread: Statement;
@@ -120,6 +121,8 @@ export class RolloutTable {
     this.#present = prepare('SELECT id FROM rollouts WHERE state <> 3').pluck();
     this.#all = prepare('SELECT id, path, archived, state, inode, file_size, mtime_ms, compressed_size FROM rollouts');
     this.#counts = prepare('SELECT state, count(*) AS count, sum(defects) AS defects FROM rollouts GROUP BY state');
+    this.#defective = prepare(`
+      SELECT path, defects FROM rollouts WHERE defects > 0 AND state <> 3 ORDER BY defects DESC, path LIMIT ?`);
     this.#unread = prepare(
       'SELECT id FROM rollouts INDEXED BY rollouts_pending WHERE state = 0 ORDER BY name_ms DESC LIMIT ?',
     ).pluck();
@@ -297,7 +300,13 @@ export class RolloutTable {
       indexed: countOf('indexed'),
       unreadable: countOf('unreadable'),
       missing: countOf('missing'),
-      defects: rows.reduce((sum, row) => sum + (row.defects ?? 0), 0),
+      // What stood in a file that is gone is nobody's concern.
+      defects: rows.reduce((sum, row) => sum + (row.state === stateNumber('missing') ? 0 : (row.defects ?? 0)), 0),
     };
+  }
+
+  /** Files with lines that are no records, those with the most first. Stored paths. */
+  defective(limit: number): readonly { readonly path: string; readonly defects: number }[] {
+    return this.#defective.all(limit) as { path: string; defects: number }[];
   }
 }
