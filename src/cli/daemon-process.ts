@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { daemonFiles, type DaemonInfo } from '../domain/daemon-files.ts';
@@ -84,7 +84,10 @@ export async function stopDaemon({ pid }: DaemonInfo, isNow: boolean, timeoutMs:
 
 function launch(outputPath: string, args: readonly string[]): ChildProcess {
   const [, script = ''] = process.argv;
-  const output = openSync(outputPath, 'w', 0o600);
+  // Begun anew, or it would grow from start to start. Another start may do that while this daemon still prints: so each
+  // of its words goes where the end is then, and leaves no hole before it.
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
+  const output = openSync(outputPath, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
   try {
     return spawn(process.execPath, [...process.execArgv, script, ...args], {
       // Not where it was started from: that folder may be meant to go.

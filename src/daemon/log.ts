@@ -2,6 +2,10 @@ import { closeSync, existsSync, fstatSync, mkdirSync, openSync, renameSync, rmSy
 import { dirname } from 'node:path';
 import pino, { type Logger } from 'pino';
 import type { Config } from './config.ts';
+import { fittingLine } from './log-line.ts';
+
+/** A longer line is cut: whoever looks at the end of a log should find more than one. */
+const MAX_LINE_BYTES = 64 * 1024;
 
 /** Where log lines go. */
 export interface LogTarget {
@@ -11,7 +15,7 @@ export interface LogTarget {
 
 /**
  * A log file that never grows beyond its bound (F16): at the limit it is set aside as `.1`, older ones move up, and
- * the oldest goes. Lines are written at once, so that a killed daemon has said what it said. A disk that takes
+ * those beyond the number that is kept go. A line that is too long is cut. Lines are written at once, so that a killed daemon has said what it said. A disk that takes
  * no more lines is no reason to stop; when it does again, lines go on, each on its own.
  */
 export class RotatingFile implements LogTarget {
@@ -37,9 +41,10 @@ export class RotatingFile implements LogTarget {
   write(line: string): void {
     if (this.#isClosed) return;
     try {
-      const isFull = this.#size > 0 && this.#size + Buffer.byteLength(line) > this.#maxBytes;
+      const fitting = fittingLine(line, Math.min(MAX_LINE_BYTES, this.#maxBytes));
+      const isFull = this.#size > 0 && this.#size + Buffer.byteLength(fitting) > this.#maxBytes;
       if (isFull) this.#rotate();
-      const bytes = Buffer.from(this.#isTorn ? `\n${line}` : line);
+      const bytes = Buffer.from(this.#isTorn ? `\n${fitting}` : fitting);
       const written = writeSync((this.#fd ??= openSync(this.#path, 'a', 0o600)), bytes);
       this.#size += written;
       if (written > 0) this.#isTorn = written < bytes.length;
@@ -60,7 +65,10 @@ export class RotatingFile implements LogTarget {
 
   #rotate(): void {
     this.#letGo();
-    rmSync(`${this.#path}.${this.#keptFiles}`, { force: true });
+    // More than one, if fewer are to be kept than before.
+    for (let index = Math.max(1, this.#keptFiles); existsSync(`${this.#path}.${index}`); index += 1) {
+      rmSync(`${this.#path}.${index}`);
+    }
     for (let index = this.#keptFiles - 1; index >= 1; index -= 1) {
       if (existsSync(`${this.#path}.${index}`)) renameSync(`${this.#path}.${index}`, `${this.#path}.${index + 1}`);
     }
