@@ -1,4 +1,4 @@
-import { appendFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { JsonObject } from '../../../src/domain/json.ts';
@@ -9,6 +9,7 @@ import { openIndexInline } from '../../../src/store/local/index/index-thread.ts'
 import { LocalThreadStore } from '../../../src/store/local/local-thread-store.ts';
 import { failing } from '../../support/failing-disk.ts';
 import { createThread, forkThread, say, storedThread, useLocalStore, wordsIn } from '../../support/local-threads.ts';
+import { openLocalStore } from '../../support/local-store.ts';
 import { holdFlock, holdWriterLock } from '../../support/lock-child.ts';
 import { headerPayload, T0 } from '../../support/records.ts';
 import { tempFolder } from '../../support/temp-home.ts';
@@ -245,6 +246,14 @@ it('PATCH-9 a name given later counts, even if the clock was set back in between
   expect(await store.updateThreadMetadata(threadId, { name: 'third', memoryMode: 'disabled' })).toMatchObject({
     name: 'third',
   });
+  now -= 3_600_000;
+  expect(await store.updateThreadMetadata(threadId, { name: 'fourth' })).toMatchObject({ name: 'fourth' });
+  // Whoever reads all of it at once comes to the same.
+  await store.close();
+  rmSync(new HomeLayout(home).own, { recursive: true });
+  const again = await openLocalStore(home);
+  onTestFinished(() => again.close());
+  expect(await again.readThread(threadId, { includeArchived: true })).toMatchObject({ name: 'fourth' });
 });
 
 it('PATCH-10 what another process has changed until the thread is ours is kept', async () => {

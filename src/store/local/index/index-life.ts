@@ -134,13 +134,9 @@ export class IndexLife {
   }
 
   syncNames(): void {
-    const { names, rollouts, threads } = this.#parts;
+    const { names, threads } = this.#parts;
     try {
-      if (names.isCurrent()) return;
-      // As one: a name that is taken in is not looked at again.
-      rollouts.atomically(() => {
-        for (const threadId of names.sync()) threads.refresh(threadId);
-      });
+      if (!names.isCurrent()) names.sync((threadId) => threads.refresh(threadId));
     } catch (error) {
       // Names that cannot be read now are not worth an answer; the next one tries again.
       if (errnoOf(error) === undefined) throw error;

@@ -8,6 +8,9 @@ import { markBefore } from './file-mark.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
+/** Names that one change of the database takes in: its log (WAL) has to hold all of a change. */
+const NAMES_PER_CHANGE = 500;
+
 /** How far `session_index.jsonl` has been read. */
 interface NamesRead {
   readonly inode: number;
@@ -22,23 +25,34 @@ interface NamesRead {
 
 const NOTHING_READ: NamesRead = { inode: 0, size: 0, mtimeMs: 0, readTo: 0, mark: '' };
 
+/** No file is like it, so all that is there is read again. */
+const HALF_READ: NamesRead = { ...NOTHING_READ, inode: -1 };
+
+/** What becomes of the name of a thread. */
+interface NameChange {
+  readonly threadId: ThreadId;
+  readonly apply: () => void;
+}
+
 /** Keeps `names` in step with `session_index.jsonl`: reads what was appended; reads all again if it was replaced. */
 export class NameTable {
-  readonly #database: IndexDatabase;
   readonly #path: string;
-  readonly #put: Statement;
+  readonly #add: Statement;
+  readonly #replace: Statement;
   readonly #remove: Statement;
   readonly #all: Statement;
   readonly #get: Statement;
   readonly #readState: Statement;
   readonly #writeState: Statement;
+  readonly #atomically: (work: () => void) => void;
 
   constructor(database: IndexDatabase, path: string) {
-    this.#database = database;
     this.#path = path;
-    this.#put = database.prepare(`
+    this.#atomically = database.transaction((work: () => void) => work());
+    this.#add = database.prepare(`
       INSERT INTO names (thread_id, name, updated_ms) VALUES (?, ?, ?)
       ON CONFLICT (thread_id) DO UPDATE SET name = excluded.name, updated_ms = max(updated_ms, excluded.updated_ms)`);
+    this.#replace = database.prepare('INSERT OR REPLACE INTO names (thread_id, name, updated_ms) VALUES (?, ?, ?)');
     this.#remove = database.prepare('DELETE FROM names WHERE thread_id = ?');
     this.#all = database.prepare('SELECT thread_id, name, updated_ms FROM names');
     this.#get = database.prepare('SELECT name, updated_ms FROM names WHERE thread_id = ?');
@@ -58,47 +72,62 @@ export class NameTable {
     return before.inode === now.inode && before.size === now.size && before.mtimeMs === now.mtimeMs;
   }
 
-  /** Reads what is new: what was appended, or all of a file that was replaced. @returns the threads whose name changed */
-  sync(): ReadonlySet<ThreadId> {
-    return this.#database.transaction(() => {
-      const before = this.#state();
-      const now = this.#stat();
-      if (now.inode === 0) {
-        this.#writeState.run(JSON.stringify(NOTHING_READ));
-        return this.#replaceAll(this.#named(), new Map());
-      }
-      const isAppended =
-        before.inode === now.inode &&
-        now.size >= before.readTo &&
-        markBefore(this.#path, before.readTo) === before.mark;
-      const { entries, readTo } = this.#read(isAppended ? before.readTo : 0);
-      const changed = isAppended ? this.#putAll(entries) : this.#replaceAll(this.#named(), entries);
-      this.#writeState.run(JSON.stringify({ ...now, readTo, mark: markBefore(this.#path, readTo) }));
-      return changed;
-    })();
+  /**
+   * Reads what is new: what was appended, or all of a file that was replaced. Many names are several changes of the
+   * database; nobody sees it between them, and an index that is left there reads the whole file again.
+   * @param refresh called for each thread whose name changed, as part of the same change
+   */
+  sync(refresh: (threadId: ThreadId) => void): void {
+    const before = this.#state();
+    const now = this.#stat();
+    const isThere = now.inode !== 0;
+    const isAppended =
+      isThere &&
+      before.inode === now.inode &&
+      now.size >= before.readTo &&
+      markBefore(this.#path, before.readTo) === before.mark;
+    const { entries, readTo } = isThere
+      ? this.#read(isAppended ? before.readTo : 0)
+      : { entries: new Map<ThreadId, NameEntry>(), readTo: 0 };
+    const after = isThere ? { ...now, readTo, mark: markBefore(this.#path, readTo) } : NOTHING_READ;
+    const waiting = isAppended ? this.#additionsOf(entries) : this.#differencesTo(entries);
+    if (waiting.length > NAMES_PER_CHANGE) this.#note(HALF_READ);
+    do {
+      const some = waiting.splice(0, NAMES_PER_CHANGE);
+      this.#atomically(() => {
+        for (const { threadId, apply } of some) {
+          apply();
+          refresh(threadId);
+        }
+        if (waiting.length === 0) this.#note(after);
+      });
+    } while (waiting.length > 0);
   }
 
-  #putAll(entries: ReadonlyMap<ThreadId, NameEntry>): Set<ThreadId> {
-    for (const { threadId, name, updatedAtMs } of entries.values()) this.#put.run(threadId, name, updatedAtMs);
-    return new Set(entries.keys());
+  #note(state: NamesRead): void {
+    this.#writeState.run(JSON.stringify(state));
   }
 
-  /** Writes the differences only: of many names, a replaced file mostly lacks one. */
-  #replaceAll(
-    before: ReadonlyMap<ThreadId, NameEntry>,
-    after: ReadonlyMap<ThreadId, NameEntry>,
-  ): ReadonlySet<ThreadId> {
-    const differs = ([threadId, { name, updatedAtMs }]: [ThreadId, NameEntry]): boolean => {
+  #additionsOf(entries: ReadonlyMap<ThreadId, NameEntry>): NameChange[] {
+    return Array.from(entries.values(), ({ threadId, name, updatedAtMs }) => ({
+      threadId,
+      apply: () => this.#add.run(threadId, name, updatedAtMs),
+    }));
+  }
+
+  /** Of many names, a replaced file mostly lacks one. */
+  #differencesTo(after: ReadonlyMap<ThreadId, NameEntry>): NameChange[] {
+    const before = this.#named();
+    const changes: NameChange[] = [];
+    for (const { threadId, name, updatedAtMs } of after.values()) {
       const known = before.get(threadId);
-      return known?.name !== name || known.updatedAtMs !== updatedAtMs;
-    };
-    const changed = this.#putAll(new Map([...after].filter(differs)));
-    for (const threadId of before.keys()) {
-      if (after.has(threadId)) continue;
-      this.#remove.run(threadId);
-      changed.add(threadId);
+      if (known?.name === name && known.updatedAtMs === updatedAtMs) continue;
+      changes.push({ threadId, apply: () => this.#replace.run(threadId, name, updatedAtMs) });
     }
-    return changed;
+    for (const threadId of before.keys()) {
+      if (!after.has(threadId)) changes.push({ threadId, apply: () => this.#remove.run(threadId) });
+    }
+    return changes;
   }
 
   #named(): ReadonlyMap<ThreadId, NameEntry> {
@@ -108,12 +137,17 @@ export class NameTable {
     );
   }
 
-  /** Entries from an offset on, the last one of each thread, and the offset behind the last complete line. */
+  /**
+   * Entries from an offset on, the last one of each thread with the latest time of all, and the offset behind the last
+   * complete line.
+   */
   #read(start: number): { readonly entries: ReadonlyMap<ThreadId, NameEntry>; readonly readTo: number } {
     const entries = new Map<ThreadId, NameEntry>();
     const take = (bytes: Buffer | null): void => {
       const entry = bytes === null ? undefined : parseNameEntry(bytes);
-      if (entry !== undefined) entries.set(entry.threadId, entry);
+      if (entry === undefined) return;
+      const updatedAtMs = Math.max(entry.updatedAtMs, entries.get(entry.threadId)?.updatedAtMs ?? 0);
+      entries.set(entry.threadId, { ...entry, updatedAtMs });
     };
     const fd = openSync(this.#path, 'r');
     try {
