@@ -106,9 +106,11 @@ export const configSchema = z
           .describe('How long running turns may go on after the first signal to stop.'),
         shutdownSeconds: z
           .number()
-          .min(1)
-          .default(10)
-          .describe('How long each thread may take to write what is queued when the daemon stops.'),
+          .min(0.1)
+          .default(5)
+          .describe(
+            'How long the daemon may take to write what is queued and to close everything, once it waits for turns no more. Then it ends in any case, and says what could not be saved.',
+          ),
       })
       .prefault({})
       .describe('Bounds.'),

@@ -18,6 +18,7 @@ import { openIndexThread } from '../store/local/index/index-thread.ts';
 import { LocalThreadStore } from '../store/local/local-thread-store.ts';
 import { OrganizationFile } from '../store/local/organization-file.ts';
 import { VERSION } from '../version.ts';
+import { closingTimes } from './closing-times.ts';
 import type { Config } from './config.ts';
 import { makeHomeDurable } from './durable-home.ts';
 import { lockHome } from './home-lock.ts';
@@ -25,6 +26,7 @@ import { LastPorts } from './last-ports.ts';
 import { makePrivateFolder, readOrMake, replaceFile } from './private-files.ts';
 import type { Releasers } from './releasers.ts';
 import { usableSocketPath } from './socket-paths.ts';
+import { unsavedIn } from './unsaved.ts';
 
 export interface OpenDaemonOptions {
   /** Absolute. */
@@ -125,7 +127,8 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
   });
   releasers.add('the server', () => server.close('the daemon has stopped'));
   // Threads end while their clients can still hear of it.
-  releasers.add('threads', () => endThreads(manager, config.limits.shutdownSeconds * 1_000, log));
+  const { threadsMs } = closingTimes(config.limits.shutdownSeconds);
+  releasers.add('threads', () => endThreads(manager, threadsMs, log));
 
   const token = config.auth === 'token' ? readOrMake(files.token, () => randomBytes(32).toString('base64url')) : null;
   const access = { token, allowedOrigins: config.allowedOrigins, allowedHosts: config.allowedHosts };
@@ -188,5 +191,5 @@ async function endThreads(manager: ThreadManager, timeoutMs: number, log: Logger
   const { completed, failed, timedOut } = report;
   const counts = { completed: completed.length, failed, timedOut };
   if (failed.length + timedOut.length === 0) log.info(counts, 'all threads have ended');
-  else log.error(counts, 'some threads did not end');
+  else log.error({ ...counts, unsaved: unsavedIn(manager) }, 'some threads did not end');
 }

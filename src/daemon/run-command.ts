@@ -36,6 +36,10 @@ export async function runCommand(options: RunCommandOptions): Promise<void> {
     onReady: (info) => process.stdout.write(options.isJson ? `${JSON.stringify(info)}\n` : announcement(info, config)),
     onDraining: (turns) =>
       process.stderr.write(`waiting for ${turns} running turn${turns === 1 ? '' : 's'}; stop again to interrupt\n`),
+    onSlowEnd: (closing) =>
+      process.stderr.write(
+        `the end takes long (closing ${closing}); stop again to end at once, without what is not saved\n`,
+      ),
   });
 }
 

@@ -1,13 +1,17 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { fromPromise, toPromise } from 'xstate';
 import pino, { type Logger } from 'pino';
 import { daemonMachine } from '../../machines/daemon-machine.ts';
 import { daemonFiles, type DaemonInfo } from '../domain/daemon-files.ts';
 import { internal, toSkeinError } from '../domain/errors.ts';
 import { startActor } from '../runtime/start-actor.ts';
+import { closingTimes } from './closing-times.ts';
 import type { Config } from './config.ts';
+import { exitAtOnce } from './exit-at-once.ts';
 import { createLogger, RotatingFile } from './log.ts';
 import { openDaemon, type OpenDaemon } from './open-daemon.ts';
 import { Releasers } from './releasers.ts';
+import { unsavedIn } from './unsaved.ts';
 
 export interface RunDaemonOptions {
   /** Absolute. */
@@ -18,17 +22,21 @@ export interface RunDaemonOptions {
   readonly onReady: (info: DaemonInfo) => void;
   /** A running turn is waited for; for whoever sits before the terminal. */
   readonly onDraining: (runningTurns: number) => void;
+  /** Closing takes longer than it should; for the same person. */
+  readonly onSlowEnd: (closing: string) => void;
 }
 
-/** Ctrl-C, `kill`, and the end of the terminal. A second one waits no longer for turns. */
+/** Ctrl-C, `kill`, and the end of the terminal. A second one waits no longer for turns; one that finds the end hanging cuts it off. */
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /**
  * Runs a daemon until it is told to stop, and ends when everything is closed.
- * @throws what kept it from starting; everything acquired until then has been given back
+ * @throws what kept it from starting, when everything acquired until then has been given back; what could not be saved or
+ *   closed. Calls to the disk that do not come back keep the process for a moment only, then it ends with its exit code.
  */
 export async function runDaemon(options: RunDaemonOptions): Promise<void> {
-  const { home, config, args, onReady, onDraining } = options;
+  const { home, config, args, onReady, onDraining, onSlowEnd } = options;
+  const times = closingTimes(config.limits.shutdownSeconds);
   let log: Logger = pino({ enabled: false });
   let daemon: OpenDaemon | undefined;
   let starting: Promise<unknown> = Promise.resolve();
@@ -68,6 +76,20 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     await releasers.releaseAll();
   };
 
+  const closing = (): string => releasers.current ?? 'what a start has begun';
+
+  const tellSlow = (): void => {
+    log.warn({ closing: closing() }, 'the end takes long');
+    onSlowEnd(closing());
+  };
+
+  const cutOff = async (): Promise<void> => {
+    log.error({ closing: closing(), unsaved: unsaved() }, 'the end hangs and is cut off');
+    await Promise.race([daemon?.server.close('the daemon has stopped'), delay(times.farewellMs)]);
+  };
+
+  const unsaved = (): string | undefined => (daemon === undefined ? undefined : unsavedIn(daemon.manager));
+
   let crash: unknown;
   const actor = startActor(
     daemonMachine.provide({
@@ -79,9 +101,15 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
         }),
         drain: fromPromise<void>(({ signal }) => drain(signal)),
         close: fromPromise<void>(close),
+        cutOff: fromPromise<void>(cutOff),
       },
+      actions: { tellSlow },
     }),
-    { drainTimeoutMs: config.limits.drainSeconds * 1_000 },
+    {
+      drainTimeoutMs: config.limits.drainSeconds * 1_000,
+      closePatienceMs: times.patienceMs,
+      closeTimeoutMs: times.allMs,
+    },
     { onCrash: (error) => (crash = error) },
   );
   let hasEnded = false;
@@ -98,9 +126,14 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   process.on('SIGXFSZ', ignore);
   process.on('uncaughtException', stopBroken);
   try {
-    const { startFailure } = await toPromise(actor);
+    const { startFailure, wasCutOff } = await toPromise(actor);
+    // What is left behind then is a call to the disk that does not come back.
+    setTimeout(() => exitAtOnce(Number(process.exitCode ?? 0)), wasCutOff ? 0 : times.farewellMs).unref();
     if (startFailure !== null) throw toSkeinError(startFailure, 'the daemon could not start');
     if (crash !== undefined) throw internal('the daemon failed', crash);
+    const loss = unsaved();
+    if (loss !== undefined) throw internal(loss);
+    if (wasCutOff) throw internal(`the end of the daemon hung, and was cut off while it closed ${closing()}`);
   } finally {
     // Signals stay heard until the process is gone: one that comes so late must not make its end look like a failure.
     // So Node's own tear-down, which would let go of them first, is left out.

@@ -158,10 +158,11 @@ export class ThreadRegistry {
   }
 
   /**
-   * Ends all threads at once, each with the same time to do it; those still opening are given up. Those that ended
+   * Ends all threads at once, in the time that is given for all; those still opening are given up. Those that ended
    * are unloaded; the rest stay, and can be tried again.
    */
   async shutdownAll(timeoutMs: number, cause: string): Promise<ShutdownReport> {
+    const until = performance.now() + timeoutMs;
     const opening = [...this.#opening.values()];
     for (const { cancelled } of opening) cancelled.abort(cause);
     const givenUp = Promise.allSettled(opening.map(({ loaded }) => loaded)).then(() => {});
@@ -172,7 +173,7 @@ export class ThreadRegistry {
     await Promise.all(
       this.all.map(async (thread) => {
         const threadId = thread.id;
-        const outcome = await within(timeoutMs, thread.shutdown(cause));
+        const outcome = await within(Math.max(0, until - performance.now()), thread.shutdown(cause));
         if (outcome === 'timedOut') timedOut.push(threadId);
         else if (outcome === 'done') completed.push(threadId);
         else failed.push({ threadId, reason: messageOf(outcome.error) });

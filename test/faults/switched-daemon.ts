@@ -8,7 +8,7 @@ import type { DiskFault } from './preload/disk-fault.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** A real daemon whose calls to the disk can be made to fail, or to kill it. */
+/** A real daemon whose calls to the disk can be made to fail, to hang, or to kill it. */
 export interface SwitchedDaemon extends RunningDaemon {
   /** From now on; null: no more. Resolves when the daemon knows. @returns how many calls the one before has hit */
   readonly inject: (fault: DiskFault | null) => Promise<number>;
@@ -49,6 +49,7 @@ export class SwitchedDaemons {
       writeFileSync(control, JSON.stringify({ serial, fault }));
     };
     set(first);
+    execFileSync('mkfifo', [`${control}.pipe`]);
     const daemon = await startDaemon(home, args, this.#whenDone, {
       execArgv: ['--import', this.#preload],
       env: { SKEIN_FAULTS: control },

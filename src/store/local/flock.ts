@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import koffi from 'koffi';
+import { libc } from './libc.ts';
 
 /**
  * flock(2): the advisory lock that Codex takes too, held by an open file, released by the kernel when its
@@ -12,7 +13,6 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
 
-const libc = koffi.load(process.platform === 'darwin' ? 'libSystem.B.dylib' : 'libc.so.6');
 const flock = libc.func('int flock(int fd, int operation)') as (fd: number, operation: number) => number;
 
 /**

@@ -5,7 +5,7 @@ import type { DiskFault } from './disk-fault.ts';
 
 /**
  * Loaded into a daemon before anything of it (`node --import`): the system calls that it makes through `node:fs` then
- * fail, or kill it, as the file says that `SKEIN_FAULTS` names. It is read again at each SIGUSR2, and the number in it said
+ * fail, hang, or kill it, as the file says that `SKEIN_FAULTS` names. It is read again at each SIGUSR2, and the number in it said
  * on standard error when that is done, with the number of calls that the one before has hit. Calls that SQLite makes do not come by here.
  */
 
@@ -15,7 +15,10 @@ type Call = (...args: unknown[]) => unknown;
 const controlPath = process.env['SKEIN_FAULTS'] ?? '';
 
 /** The system's own, without the switch. */
-const { writeSync } = fs;
+const { writeSync, open, openSync } = fs;
+
+/** A pipe that nobody writes to: opening it does not come back. */
+const hangingPath = `${controlPath}.pipe`;
 
 let fault: DiskFault | null = null;
 let calls = 0;
@@ -80,6 +83,10 @@ function wrap(name: string, isSync: boolean): void {
         return fail(error, args, isSync);
       case 'error':
         return fail(error, args, isSync);
+      case 'hang':
+        if (isSync) openSync(hangingPath, 'r');
+        else open(hangingPath, 'r', () => {});
+        return undefined;
     }
   };
   // Among these is what makes promises of `fs.write` resolve with an object.
