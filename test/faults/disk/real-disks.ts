@@ -163,7 +163,7 @@ export async function withRealFault(fault: RealFault, stage: Stage): Promise<Rea
   await daemon.stop('SIGKILL');
   const next = await startDaemon(copy, [], stage.whenDone);
   const reader = await RpcClient.connect(`unix://${next.info.socket}`);
-  const findings = await verify(reader, ledger);
+  const findings = await verify(reader, ledger, copy);
   defects.push(...findings.defects.map((defect) => `${fault.name}: ${defect}`));
   if (brokenLines(copy) > 0) defects.push(`${fault.name}: lines of rollouts are broken`);
   await reader.close();

@@ -92,7 +92,7 @@ export class FailingHome {
     const client = await RpcClient.connect(`unix://${daemon.info.socket}`);
     for (const { operation, threadId, mark } of this.#deeds) await this.#assertDone(client, operation, threadId, mark);
     for (const id of this.#beyond) this.#ledger.entries.delete(id);
-    const { defects, expected, found } = await verify(client, this.#ledger);
+    const { defects, expected, found } = await verify(client, this.#ledger, this.#home);
     this.expected += expected;
     this.found += found;
     this.defects.push(...defects, ...(await this.#strangers(client)));
@@ -164,7 +164,7 @@ export class FailingHome {
     if (threadId === '') return this.#owner(operation);
     const one = new Ledger(true);
     one.entries.set(threadId, this.#ledger.entry(threadId));
-    const { defects } = await verify(this.#client, one);
+    const { defects } = await verify(this.#client, one, this.#home);
     this.#ledger.entries.set(threadId, one.entry(threadId));
     this.defects.push(...defects.map((defect) => `${place}: ${defect}`));
     return this.#owner(operation, [threadId]);

@@ -5,7 +5,8 @@ import { startScriptedModel } from '../../support/responses-api.ts';
 import { RpcClient, type Json } from '../../support/rpc-client.ts';
 import { tempFolder } from '../../support/temp-home.ts';
 import type { Stage } from '../scenario.ts';
-import { foundIn, textsIn, type Thread } from './expectation.ts';
+import { ofKind, textsIn, type Thread } from './expectation.ts';
+import { foundIn } from './found-thread.ts';
 import type { Ledger } from './ledger.ts';
 
 /** How the real Codex reads threads of Skein. */
@@ -34,7 +35,9 @@ export async function codexReads(home: string, ledger: Ledger, { whenDone }: Sta
       // It shows the turns of a thread whose history comes in pages when it has once opened it.
       await client.call('thread/resume', { threadId: id, excludeTurns: true });
       const found = foundIn({ turns: await turnsOf(client, id), name: null });
-      if (isWhole(found, certain)) whole += 1;
+      if (found.wrong[0] !== undefined) {
+        defects.push(`round ${ledger.round}: of ${id} Codex ${found.wrong[0]}; ${trail.join(', ')}`);
+      } else if (isWhole(found, certain)) whole += 1;
       else if (mayLeaveOut && isPartOf(found, certain)) inPart += 1;
       else {
         defects.push(
@@ -51,18 +54,21 @@ export async function codexReads(home: string, ledger: Ledger, { whenDone }: Sta
   return { whole, inPart, defects };
 }
 
-/** It says what was said, and of what waited then as much as was said since. */
-function isWhole(found: Thread, { said, queued }: Thread): boolean {
-  const since = queued.slice(0, Math.max(0, found.said.length - said.length));
+/** It says what was said, with all answers, and of what waited then as much as was said since. */
+function isWhole(found: Thread, thread: Thread): boolean {
+  const [said, words] = [ofKind(found, 'words'), ofKind(thread, 'words')];
+  const texts = [...words.map(({ text }) => text), ...thread.queued];
   return (
-    textsIn(found) === textsIn({ ...found, said: [...said, ...since.map((text) => ({ text, isAnswered: false }))] })
+    said.length >= words.length &&
+    said.every(({ text, isAnswered }, at) => text === texts[at] && (isAnswered || words[at]?.isAnswered !== true))
   );
 }
 
 /** Whatever the one says the other says too, in the same order. */
-function isPartOf({ said }: Thread, whole: Thread): boolean {
+function isPartOf(thread: Thread, whole: Thread): boolean {
+  const said = ofKind(thread, 'words');
   let at = 0;
-  for (const { text } of whole.said) if (said[at]?.text === text) at += 1;
+  for (const { text } of ofKind(whole, 'words')) if (said[at]?.text === text) at += 1;
   return at === said.length;
 }
 

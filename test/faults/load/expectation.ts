@@ -1,13 +1,17 @@
-import type { Json } from '../../support/rpc-client.ts';
-
-/** Words of a user, and whether their turn is known to have ended. */
+/** What a user has put into a thread. Texts are as `printOf` has them. */
 export interface Said {
+  /** Words, a raw item for the model, or a command that was run. */
+  readonly kind: 'words' | 'item' | 'command';
   readonly text: string;
+  /** Told to be over: a whole answer stands behind the words, the whole output behind the command. Items have none. */
   readonly isAnswered: boolean;
+  /** Of a command, the turn that it runs in, or that ran when it was asked for; undefined: one of its own, not told yet. */
+  readonly turnId?: string | undefined;
 }
 
 /** A thread as its owner knows it. */
 export interface Thread {
+  /** In the order in which it was acknowledged. */
   readonly said: readonly Said[];
   readonly name: string | null;
   readonly isArchived: boolean;
@@ -45,11 +49,17 @@ export interface Entry {
   pending: Fate | undefined;
   /** It was once taken back to an earlier turn. */
   isReverted: boolean;
+  /** Items or commands were once put into it, so its rollouts are looked into. */
+  hasMoreThanWords: boolean;
   /** What was asked for and answered, to tell how it came to a defect. */
   readonly trail: string[];
 }
 
-/** How many facts of a thread a crash must not take: its being there, words, ends of turns, its name, and so on. */
+/** Those of one kind, in order. */
+export const ofKind = ({ said }: Pick<Thread, 'said'>, kind: Said['kind']): readonly Said[] =>
+  said.filter((one) => one.kind === kind);
+
+/** How many facts of a thread a crash must not take: its being there, words, whole answers, items, its name, and so on. */
 export const factsIn = (fate: Fate): number =>
   fate === null
     ? 1
@@ -64,40 +74,21 @@ export const factsIn = (fate: Fate): number =>
 export interface Found extends Thread {
   /** Turns that read as if they still ran. */
   readonly running: number;
+  /** What can be no answer to what was said, or no output of what was run. */
+  readonly wrong: readonly string[];
 }
 
-/** Reads the words, and which of them were answered, from turns in wire form. */
-export function foundIn(thread: Json, around: Partial<Thread> = {}): Found {
-  const said: Said[] = [];
-  let running = 0;
-  for (const turn of thread.turns) {
-    if (turn.status === 'inProgress') running += 1;
-    const answer = turn.items
-      .filter(({ type }: Json) => type === 'agentMessage')
-      .map(({ text }: Json) => text)
-      .join('\n');
-    for (const item of turn.items) {
-      if (item.type !== 'userMessage') continue;
-      const text = item.content.map((part: Json) => part.text).join('');
-      said.push({ text, isAnswered: turn.status === 'completed' && answer !== '' });
-    }
-  }
-  return { ...NEW_THREAD, ...around, said, name: thread.name ?? null, section: thread.section?.name ?? null, running };
-}
-
-/** Says in what a thread is not what it must be; null if it is. */
+/** What is wrong with a thread. @returns null if it is what it must be */
 export function difference(expected: Fate, found: Found | null): string | null {
   if (expected === null || found === null) {
     if (expected === found) return null;
     return expected === null ? 'is there, though it was deleted' : 'is gone';
   }
+  if (found.wrong[0] !== undefined) return found.wrong[0];
   if (found.running > 0) return `${found.running} turns read as running`;
-  const [texts, others] = [allTextsIn(expected), allTextsIn(found)];
-  // What waited may have been said since; what was said does not wait again.
-  if (texts !== others || found.said.length < expected.said.length)
-    return `says [${textsIn(found)}], and [${found.queued.join(' | ')}] wait, instead of [${textsIn(expected)}] and [${expected.queued.join(' | ')}]`;
-  const unanswered = expected.said.find(({ isAnswered }, at) => isAnswered && found.said[at]?.isAnswered !== true);
-  if (unanswered !== undefined) return `has lost the answer to ${short(unanswered.text)}`;
+  const wrong =
+    differentWords(expected, found) ?? differentItems(expected, found) ?? differentCommands(expected, found);
+  if (wrong !== null) return wrong;
   if (expected.name !== found.name) return `is called ${found.name} instead of ${expected.name}`;
   if (expected.isArchived !== found.isArchived) {
     return found.isArchived ? 'is archived' : 'is not archived any more';
@@ -110,10 +101,36 @@ export function difference(expected: Fate, found: Found | null): string | null {
   return null;
 }
 
-/** What was said, shortened: for comparing and for showing. */
-export const textsIn = ({ said }: Thread): string => said.map(({ text }) => short(text)).join(' | ');
+function differentWords(expected: Thread, found: Thread): string | null {
+  const [words, others] = [ofKind(expected, 'words'), ofKind(found, 'words')];
+  const [texts, otherTexts] = [
+    [...textsOf(words), ...expected.queued],
+    [...textsOf(others), ...found.queued],
+  ];
+  // What waited may have been said since; what was said does not wait again.
+  if (!areSame(texts, otherTexts) || others.length < words.length)
+    return `says [${textsIn(found)}], and [${found.queued.join(' | ')}] wait, instead of [${textsIn(expected)}] and [${expected.queued.join(' | ')}]`;
+  const unanswered = words.find(({ isAnswered }, at) => isAnswered && others[at]?.isAnswered !== true);
+  return unanswered === undefined ? null : `has lost the answer to ${unanswered.text}`;
+}
 
-const allTextsIn = ({ said, queued }: Thread): string =>
-  [...said.map(({ text }) => text), ...queued].map(short).join(' | ');
+function differentItems(expected: Thread, found: Thread): string | null {
+  const [texts, others] = [textsOf(ofKind(expected, 'item')), textsOf(ofKind(found, 'item'))];
+  return areSame(texts, others) ? null : `has items [${others.join(' | ')}] instead of [${texts.join(' | ')}]`;
+}
 
-const short = (text: string): string => (text.length > 40 ? `${text.slice(0, 40)}…` : text);
+function differentCommands(expected: Thread, found: Thread): string | null {
+  const [commands, others] = [ofKind(expected, 'command'), ofKind(found, 'command')];
+  const [texts, otherTexts] = [textsOf(commands), textsOf(others)];
+  if (!areSame(texts, otherTexts)) return `has run [${otherTexts.join(' | ')}] instead of [${texts.join(' | ')}]`;
+  const lost = commands.find(({ isAnswered }, at) => isAnswered && others[at]?.isAnswered !== true);
+  return lost === undefined ? null : `has lost the output of ${lost.text}`;
+}
+
+/** The words that were said, for comparing and for showing. */
+export const textsIn = (thread: Pick<Thread, 'said'>): string => textsOf(ofKind(thread, 'words')).join(' | ');
+
+const textsOf = (said: readonly Said[]): readonly string[] => said.map(({ text }) => text);
+
+const areSame = (texts: readonly string[], others: readonly string[]): boolean =>
+  texts.length === others.length && texts.every((text, at) => text === others[at]);

@@ -160,7 +160,7 @@ class Followed implements Patient {
   async look(): Promise<Look> {
     const daemon = await startOn(this.#home, this.#stage);
     const client = await RpcClient.connect(`unix://${daemon.info.socket}`);
-    const { expected, found, defects } = await verify(client, this.#ledger);
+    const { expected, found, defects } = await verify(client, this.#ledger, this.#home);
     const wrong = await rightIndex(daemon, this.#home, this.#stage, true);
     this.#daemon = daemon;
     return { expected, found, defects: [...defects, ...wrong] };

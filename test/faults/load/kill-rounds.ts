@@ -69,7 +69,7 @@ export class KilledHomes {
       if (stopAtDefect && this.#defects.length > 0) return;
     }
     const daemon = await this.#start(home);
-    await this.#look(daemon, ledger);
+    await this.#look(daemon, ledger, home);
     await daemon.stop('SIGKILL');
     const { whole, inPart, defects } = await codexReads(home, ledger, this.#stage);
     this.#add('read by Codex', whole);
@@ -94,7 +94,7 @@ export class KilledHomes {
   async #killAtWork(home: string, ledger: Ledger): Promise<void> {
     const { random } = this.#stage;
     const daemon = await this.#start(home);
-    await this.#look(daemon, ledger);
+    await this.#look(daemon, ledger, home);
     const clients = await Promise.all(Array.from({ length: OWNERS }, () => connect(daemon)));
     const watcher = await connect(daemon);
     const known = [...ledger.entries.keys()];
@@ -123,9 +123,9 @@ export class KilledHomes {
     await daemon.exited;
   }
 
-  async #look(daemon: RunningDaemon, ledger: Ledger): Promise<void> {
+  async #look(daemon: RunningDaemon, ledger: Ledger, home: string): Promise<void> {
     const client = await connect(daemon);
-    const { defects, ...counts } = await verify(client, ledger);
+    const { defects, ...counts } = await verify(client, ledger, home);
     for (const [what, times] of Object.entries(counts)) this.#add(what, times);
     this.#defects.push(...defects, ...(await ownAudit(daemon.info)), ...takeMisfits());
     await client.close();

@@ -24,7 +24,13 @@ export class Ledger {
   entry(threadId: string): Entry {
     const known = this.entries.get(threadId);
     if (known !== undefined) return known;
-    const entry: Entry = { certain: null, pending: undefined, isReverted: false, trail: [] };
+    const entry: Entry = {
+      certain: null,
+      pending: undefined,
+      isReverted: false,
+      hasMoreThanWords: false,
+      trail: [],
+    };
     this.entries.set(threadId, entry);
     return entry;
   }

@@ -1,12 +1,18 @@
-import { RpcRefusal, type Json, type RpcClient } from '../../support/rpc-client.ts';
+import { RpcRefusal, type RpcClient } from '../../support/rpc-client.ts';
 import type { Random } from '../random.ts';
+import { Asking, type AskingOptions } from './asking.ts';
+import { NEW_THREAD, type Entry } from './expectation.ts';
 import type { Ledger } from './ledger.ts';
-import { foundIn, NEW_THREAD, type Entry, type Fate, type Said, type Thread } from './expectation.ts';
+import { threadOf, type Owned } from './owned.ts';
+import { QueueHabits } from './queue-habits.ts';
+import { TurnHabits } from './turn-habits.ts';
 
 /** What an owner can do with a thread of its own, or to get one. */
 export type Habit =
   | 'start'
   | 'turn'
+  | 'inject'
+  | 'command'
   | 'rename'
   | 'fork'
   | 'revert'
@@ -24,6 +30,8 @@ export type Habit =
 const HABITS: Readonly<Record<Habit, number>> = {
   start: 4,
   turn: 24,
+  inject: 4,
+  command: 3,
   rename: 5,
   fork: 4,
   revert: 3,
@@ -41,33 +49,13 @@ const HABITS: Readonly<Record<Habit, number>> = {
 /** What owners do to what they have set around a thread, when they are told to. */
 export type Change = 'pause' | 'reword' | 'withdraw' | 'reorder' | 'retitle';
 
-export interface OwnerOptions {
-  readonly name: string;
-  readonly client: RpcClient;
-  readonly random: Random;
-  readonly ledger: Ledger;
+export interface OwnerOptions extends AskingOptions {
   /** Threads that it goes on with. */
   readonly ids?: readonly string[];
   /** Of threads that it starts; default: now the one and now the other. */
   readonly historyMode?: 'legacy' | 'paginated';
   /** How often it steers its turns; default: one in five. */
   readonly steers?: number;
-  /** Hears each refusal, as it came. */
-  readonly onRefusal?: (method: string, body: Json) => void;
-}
-
-/** So many words take long enough to be interrupted. */
-const LONG = 3_000;
-
-/** A thread of this owner, while one daemon lives. */
-interface Owned {
-  readonly id: string;
-  readonly entry: Entry;
-  isLoaded: boolean;
-  /** The end of the turn that runs, or of the last one. */
-  turnEnd: Promise<void>;
-  /** First words of each turn, by its id. */
-  readonly turns: Map<string, string>;
 }
 
 /**
@@ -79,18 +67,21 @@ export class Owner {
   readonly #client: RpcClient;
   readonly #random: Random;
   readonly #ledger: Ledger;
+  readonly #asking: Asking;
+  readonly #turns: TurnHabits;
+  readonly #queues: QueueHabits;
   readonly #owned = new Map<string, Owned>();
   /** By name, of those that it has made. */
   readonly #sectionIds = new Map<string, string>();
-  #count = 0;
-  /** The last refusal leaves open whether it is done. */
-  #isUncertain = false;
 
   constructor(options: OwnerOptions) {
     this.#options = options;
     this.#client = options.client;
     this.#random = options.random;
     this.#ledger = options.ledger;
+    this.#asking = new Asking(options);
+    this.#turns = new TurnHabits(this.#asking, options.steers ?? 0.2);
+    this.#queues = new QueueHabits(this.#asking, this.#turns);
     for (const id of options.ids ?? []) this.#own(id, this.#ledger.entry(id));
   }
 
@@ -116,7 +107,7 @@ export class Owner {
     const { thread } = await this.#client.call('thread/start', { historyMode });
     const owned = this.#own(thread.id, this.#ledger.entry(thread.id));
     owned.isLoaded = true;
-    await this.#turn(owned);
+    await this.#turns.turn(owned);
     return owned.id;
   }
 
@@ -131,7 +122,11 @@ export class Owner {
     if (owned === undefined || !(await this.#load(owned))) return;
     switch (habit) {
       case 'turn':
-        return this.#turn(owned);
+        return this.#turns.turn(owned);
+      case 'inject':
+        return this.#turns.inject(owned);
+      case 'command':
+        return this.#turns.command(owned);
       case 'rename':
         return this.#rename(owned);
       case 'fork':
@@ -147,7 +142,7 @@ export class Owner {
       case 'leave':
         return this.#leave(owned);
       case 'queue':
-        return this.#queue(owned);
+        return this.#queues.queue(owned);
       case 'section':
         return this.#section(owned);
       case 'mark':
@@ -157,13 +152,13 @@ export class Owner {
       case 'choose':
         return this.#choose(owned);
       case 'pause':
-        return this.#pause(owned);
+        return this.#queues.pause(owned);
       case 'reword':
-        return this.#reword(owned);
+        return this.#queues.reword(owned);
       case 'withdraw':
-        return this.#withdraw(owned);
+        return this.#queues.withdraw(owned);
       case 'reorder':
-        return this.#reorder(owned);
+        return this.#queues.reorder(owned);
       case 'retitle':
         return this.#retitle(owned);
     }
@@ -177,62 +172,31 @@ export class Owner {
       return false;
     }
     if (certain.isArchived) {
-      const back = await this.#ask(owned, { ...certain, isArchived: false }, 'unarchived', 'thread/unarchive');
+      const back = await this.#asking.ask(owned, { ...certain, isArchived: false }, 'unarchived', 'thread/unarchive');
       if (back === undefined) return false;
     }
     if (!owned.isLoaded) {
-      if ((await this.#tell(owned, 'thread/resume', { excludeTurns: true })) === undefined) return false;
+      if ((await this.#asking.tell(owned, 'thread/resume', { excludeTurns: true })) === undefined) return false;
       owned.isLoaded = true;
       // Whatever waited goes on now, and comes before what is said next.
-      if (certain.queued.length > 0) await this.#drained(owned);
+      if (certain.queued.length > 0) await this.#queues.drained(owned);
     }
     return true;
   }
 
-  async #turn(owned: Owned): Promise<void> {
-    const text = this.#words();
-    const before = owned.entry.certain;
-    const next = withWords(before, text);
-    const from = this.#client.frames.length;
-    const answer = await this.#ask(owned, next, 'words', 'turn/start', { input: asInput(text) });
-    if (answer === undefined) return;
-    const { id } = answer.turn;
-    if (!owned.turns.has(id)) owned.turns.set(id, text);
-    const texts = [text];
-    if (this.#random.chance(this.#options.steers ?? 0.2)) {
-      const more = this.#words();
-      const params = { input: asInput(more), expectedTurnId: id };
-      const steered = await this.#ask(owned, withWords(owned.entry.certain, more), 'steers', 'turn/steer', params);
-      if (steered !== undefined) texts.push(more);
-    }
-    owned.turnEnd = this.#answered(owned, id, texts, from);
-    // Who does not wait learns of a lost connection by the next thing it does.
-    owned.turnEnd.catch(() => {});
-    if (this.#random.chance(0.85)) await owned.turnEnd;
-  }
-
-  /** Waits for the end of a turn, and notes that its words have their answer. */
-  async #answered(owned: Owned, turnId: string, texts: readonly string[], from: number): Promise<void> {
-    const ended = await this.#client.notification('turn/completed', ({ turn }) => turn.id === turnId, from);
-    const { certain } = owned.entry;
-    if (ended.params.turn.status !== 'completed' || certain === null) return;
-    const said = certain.said.map((one) => (texts.includes(one.text) ? { ...one, isAnswered: true } : one));
-    owned.entry.certain = { ...certain, said };
-    this.#ledger.count('turns');
-  }
-
   async #rename(owned: Owned): Promise<void> {
-    const name = `name ${this.#next()}`;
-    await this.#ask(owned, { ...threadOf(owned), name }, 'names', 'thread/name/set', { name });
+    const name = `name ${this.#asking.next()}`;
+    await this.#asking.ask(owned, { ...threadOf(owned), name }, 'names', 'thread/name/set', { name });
   }
 
   async #fork(owned: Owned): Promise<void> {
     await owned.turnEnd;
-    const answer = await this.#tell(owned, 'thread/fork', { excludeTurns: true });
+    const answer = await this.#asking.tell(owned, 'thread/fork', { excludeTurns: true });
     if (answer === undefined) return;
     const entry = this.#ledger.entry(answer.thread.id);
     const { said } = threadOf(owned);
     entry.certain = { ...NEW_THREAD, said, name: answer.thread.name ?? null };
+    entry.hasMoreThanWords = owned.entry.hasMoreThanWords;
     const fork = this.#own(answer.thread.id, entry);
     fork.isLoaded = true;
     for (const [turnId, text] of owned.turns) fork.turns.set(turnId, text);
@@ -251,103 +215,31 @@ export class Owner {
       thread.said.findIndex(({ text }) => text === first),
     );
     owned.entry.isReverted = true;
-    const answer = await this.#ask(owned, { ...thread, said }, 'reverts', 'thread/revert', { beforeTurnId });
+    const answer = await this.#asking.ask(owned, { ...thread, said }, 'reverts', 'thread/revert', { beforeTurnId });
     // It was unloaded for that, and may not have come back.
     if (answer === undefined) owned.isLoaded = false;
   }
 
   async #archive(owned: Owned): Promise<void> {
-    const answer = await this.#ask(owned, { ...threadOf(owned), isArchived: true }, 'archives', 'thread/archive');
+    const answer = await this.#asking.ask(
+      owned,
+      { ...threadOf(owned), isArchived: true },
+      'archives',
+      'thread/archive',
+    );
     if (answer !== undefined) owned.isLoaded = false;
   }
 
   async #remove(owned: Owned): Promise<void> {
-    await this.#ask(owned, null, 'deletions', 'thread/delete');
+    await this.#asking.ask(owned, null, 'deletions', 'thread/delete');
     // A thread that others continue is refused, after it was unloaded.
     owned.isLoaded = false;
   }
 
   async #leave(owned: Owned): Promise<void> {
-    await this.#tell(owned, 'thread/unsubscribe');
+    await this.#asking.tell(owned, 'thread/unsubscribe');
     // It may be unloaded now, or not yet.
     owned.isLoaded = false;
-  }
-
-  /** Queues words, and waits until they are said. */
-  async #queue(owned: Owned): Promise<void> {
-    for (let more = this.#random.below(3); more >= 0; more -= 1) await this.#enqueue(owned);
-    await this.#drained(owned);
-  }
-
-  async #enqueue(owned: Owned): Promise<void> {
-    const text = this.#words();
-    const thread = threadOf(owned);
-    const params = { input: asInput(text), clientUserMessageId: text.slice(0, 40) };
-    await this.#ask(owned, { ...thread, queued: [...thread.queued, text] }, 'queued', 'thread/queue/add', params);
-  }
-
-  /** Interrupts a turn, which pauses the queue, and queues words that wait then. */
-  async #pause(owned: Owned): Promise<void> {
-    for (let isPaused = false; !isPaused;) {
-      const text = `${this.#words()}${' and'.repeat(LONG)}`;
-      const from = this.#client.frames.length;
-      const params = { input: asInput(text) };
-      const answer = await this.#ask(owned, withWords(owned.entry.certain, text), 'words', 'turn/start', params);
-      if (answer === undefined) return;
-      const turnId = answer.turn.id as string;
-      // It may have come to its end by itself.
-      isPaused = (await this.#tell(owned, 'turn/interrupt', { turnId })) !== undefined;
-      await this.#answered(owned, turnId, [text], from);
-    }
-    for (let count = 0; count < 3; count += 1) await this.#enqueue(owned);
-  }
-
-  async #reword(owned: Owned): Promise<void> {
-    const thread = threadOf(owned);
-    const text = this.#words();
-    const params = { queuedSubmissionId: (await this.#waiting(owned))[1], input: asInput(text) };
-    const queued = thread.queued.with(1, text);
-    await this.#ask(owned, { ...thread, queued }, 'changes of queues', 'thread/queue/update', params);
-  }
-
-  async #withdraw(owned: Owned): Promise<void> {
-    const thread = threadOf(owned);
-    const params = { queuedSubmissionId: (await this.#waiting(owned))[1] };
-    const queued = thread.queued.toSpliced(1, 1);
-    await this.#ask(owned, { ...thread, queued }, 'changes of queues', 'thread/queue/delete', params);
-  }
-
-  async #reorder(owned: Owned): Promise<void> {
-    const thread = threadOf(owned);
-    const params = { queuedSubmissionIds: (await this.#waiting(owned)).toReversed() };
-    const queued = thread.queued.toReversed();
-    await this.#ask(owned, { ...thread, queued }, 'changes of queues', 'thread/queue/reorder', params);
-  }
-
-  /** Ids of what waits, in order. */
-  async #waiting({ id: threadId }: Owned): Promise<readonly string[]> {
-    return (await this.#client.call('thread/queue/list', { threadId })).data.map(({ id }: Json) => id);
-  }
-
-  /** Waits until nothing waits in a loaded thread, and notes what was said of it. */
-  async #drained(owned: Owned): Promise<void> {
-    const { id: threadId, entry } = owned;
-    for (;;) {
-      const from = this.#client.frames.length;
-      const { data } = await this.#client.call('thread/queue/list', { threadId });
-      const { thread } = await this.#client.call('thread/read', { threadId, includeTurns: true });
-      const { said, running } = foundIn(thread);
-      if (data.length === 0 && running === 0) {
-        const before = threadOf(owned);
-        const isAnswered = (text: string): boolean => said.some((one) => one.text === text && one.isAnswered);
-        const more = before.queued.map((text) => ({ text, isAnswered: isAnswered(text) }));
-        entry.certain = { ...before, said: [...before.said, ...more], queued: [] };
-        return;
-      }
-      // A turn that was interrupted, as by a daemon that ends, has paused it. What goes on by itself is refused here.
-      if (running === 0) await this.#client.answer('thread/queue/start', { threadId });
-      await this.#client.notification('turn/completed', (params) => params.threadId === threadId, from);
-    }
   }
 
   /** Puts the thread into a new section, or removes the one that it is in. */
@@ -357,18 +249,20 @@ export class Owner {
     const known = section === null ? undefined : this.#sectionIds.get(section);
     if (section !== null && known !== undefined) {
       sections.splice(sections.indexOf(section), 1);
-      await this.#ask(owned, { ...threadOf(owned), section: null }, 'sections', 'threadSection/delete', {
+      await this.#asking.ask(owned, { ...threadOf(owned), section: null }, 'sections', 'threadSection/delete', {
         sectionId: known,
       });
       return;
     }
-    const name = `section ${this.#next()}`;
-    const made = await this.#tell(owned, 'threadSection/create', { name });
+    const name = `section ${this.#asking.next()}`;
+    const made = await this.#asking.tell(owned, 'threadSection/create', { name });
     if (made === undefined) return;
     const sectionId = made.section.id as string;
     this.#sectionIds.set(name, sectionId);
     sections.push(name);
-    await this.#ask(owned, { ...threadOf(owned), section: name }, 'sections', 'thread/section/move', { sectionId });
+    await this.#asking.ask(owned, { ...threadOf(owned), section: name }, 'sections', 'thread/section/move', {
+      sectionId,
+    });
   }
 
   /** Renames the section that the thread is in. */
@@ -378,10 +272,10 @@ export class Owner {
     const { sections } = this.#ledger;
     const sectionId = section === null ? undefined : this.#sectionIds.get(section);
     if (section === null || sectionId === undefined) return;
-    const name = `section ${this.#next()}`;
+    const name = `section ${this.#asking.next()}`;
     sections.splice(sections.indexOf(section), 1);
     const next = { ...thread, section: name };
-    const answer = await this.#ask(owned, next, 'sections', 'threadSection/update', { sectionId, name });
+    const answer = await this.#asking.ask(owned, next, 'sections', 'threadSection/update', { sectionId, name });
     sections.push(answer === undefined ? section : name);
     this.#sectionIds.set(name, sectionId);
   }
@@ -393,74 +287,34 @@ export class Owner {
     const isUnread = threadOf(owned).isUnread !== true;
     const operation = { type: isUnread ? 'unread' : 'read' };
     const params = { operation, expectedRevision: readState.revision };
-    await this.#ask(owned, { ...threadOf(owned), isUnread }, 'marks', 'thread/readState/update', params);
+    await this.#asking.ask(owned, { ...threadOf(owned), isUnread }, 'marks', 'thread/readState/update', params);
   }
 
   async #model(owned: Owned): Promise<void> {
-    const model = `model-${this.#next()}`;
-    await this.#ask(owned, { ...threadOf(owned), model }, 'models', 'thread/settings/update', { model });
+    const model = `model-${this.#asking.next()}`;
+    await this.#asking.ask(owned, { ...threadOf(owned), model }, 'models', 'thread/settings/update', { model });
   }
 
   /** Chooses the model of new threads, if nobody else is about to. */
   async #choose(owned: Owned): Promise<void> {
     const { chosen } = this.#ledger;
     if (chosen.pending !== undefined) return;
-    const value = `model-${this.#next()}`;
+    const value = `model-${this.#asking.next()}`;
     chosen.pending = value;
     const params = { keyPath: 'model', value, mergeStrategy: 'replace' };
-    const answer = await this.#tell(owned, 'config/value/write', params);
+    const answer = await this.#asking.tell(owned, 'config/value/write', params);
     if (answer !== undefined) {
       chosen.certain = value;
       this.#ledger.count('defaults');
     }
-    if (!this.#isUncertain) chosen.pending = undefined;
-  }
-
-  /** Asks for a change. While it is under way the thread may be either. @returns undefined if it was refused */
-  async #ask(owned: Owned, next: Fate, kind: string, method: string, params: object = {}): Promise<Json> {
-    owned.entry.pending = next;
-    const answer = await this.#tell(owned, method, params);
-    if (answer !== undefined) {
-      owned.entry.certain = next;
-      this.#ledger.count(kind);
-    }
-    if (!this.#isUncertain) owned.entry.pending = undefined;
-    return answer;
-  }
-
-  async #tell(owned: Owned, method: string, params: object = {}): Promise<Json> {
-    const { trail } = owned.entry;
-    this.#isUncertain = false;
-    try {
-      trail.push(method);
-      const answer = await this.#client.call(method, { threadId: owned.id, ...params });
-      trail.push('done');
-      return answer;
-    } catch (error) {
-      if (!(error instanceof RpcRefusal)) throw error;
-      trail.push(error.message);
-      this.#isUncertain = error.body.data?.kind === 'uncertain';
-      this.#options.onRefusal?.(method, error.body);
-      this.#ledger.refuse(method, error.body.message, owned.entry);
-      return undefined;
-    }
+    if (!this.#asking.isUncertain) chosen.pending = undefined;
   }
 
   #own(id: string, entry: Entry): Owned {
-    const owned = { id, entry, isLoaded: false, turnEnd: Promise.resolve(), turns: new Map<string, string>() };
+    const turns = new Map<string, string>();
+    const owned = { id, entry, isLoaded: false, turnEnd: Promise.resolve(), runningTurn: undefined, turns };
     this.#owned.set(id, owned);
     return owned;
-  }
-
-  /** Words that nobody says twice; now and then so many that their answer takes a while. */
-  #words(): string {
-    const length = this.#random.chance(0.2) ? this.#random.below(3_000) : this.#random.below(10);
-    return [`${this.#options.name} says ${this.#next()}`, ...Array.from({ length }, () => 'and')].join(' ');
-  }
-
-  #next(): string {
-    this.#count += 1;
-    return `${this.#ledger.round}.${this.#options.name}.${this.#count}`;
   }
 }
 
@@ -471,16 +325,4 @@ export const isLostConnection = (error: unknown): boolean =>
 /** A daemon that is about to end takes no new threads; its clients see its end next. */
 function passOverStopping(error: unknown): void {
   if (!(error instanceof RpcRefusal) || error.body.data?.kind !== 'overloaded') throw error;
-}
-
-const asInput = (text: string): Json => [{ type: 'text', text, text_elements: [] }];
-
-function threadOf({ id, entry }: Owned): Thread {
-  if (entry.certain === null) throw new Error(`${id} is not there`);
-  return entry.certain;
-}
-
-function withWords(fate: Fate, text: string): Thread {
-  const said: Said = { text, isAnswered: false };
-  return fate === null ? { ...NEW_THREAD, said: [said] } : { ...fate, said: [...fate.said, said] };
 }

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { queuedWords } from '../../support/organized.ts';
 import { RpcRefusal, type Json, type RpcClient } from '../../support/rpc-client.ts';
-import { difference, factsIn, foundIn, type Entry, type Found, type Thread } from './expectation.ts';
+import { difference, factsIn, type Entry, type Found, type Thread } from './expectation.ts';
+import { foundIn, withRaw } from './found-thread.ts';
 import type { Ledger } from './ledger.ts';
+import { rawHistory } from './raw-history.ts';
 import { rolloutsOf } from './rollouts.ts';
+import { printOf } from './texts.ts';
 
 /** What a look at a home after a crash has brought. */
 export interface Findings {
@@ -16,15 +19,18 @@ export interface Findings {
   readonly defects: readonly string[];
 }
 
-/** Holds everything that was acknowledged against what a daemon shows, and goes on from what it shows. */
-export async function verify(client: RpcClient, ledger: Ledger): Promise<Findings> {
+/**
+ * Holds everything that was acknowledged against what a daemon shows, and goes on from what it shows.
+ * @param home where the daemon has its rollouts: in these stands what no client is shown
+ */
+export async function verify(client: RpcClient, ledger: Ledger, home: string): Promise<Findings> {
   const places = await listedThreads(client);
   const defects: string[] = [];
   let [expected, found, done, undone] = [0, 0, 0, 0];
   for (const [id, entry] of ledger.entries) {
     const facts = factsIn(entry.certain);
     expected += facts;
-    const seen = await look(client, id, places.get(id) ?? [], entry);
+    const seen = await look(client, home, id, places.get(id) ?? [], entry);
     const wrong = typeof seen === 'string' ? seen : judge(entry, seen);
     if (wrong === null) found += facts;
     else defects.push(`round ${ledger.round}: ${id} ${wrong}; ${entry.trail.slice(-12).join(', ')}`);
@@ -89,6 +95,7 @@ async function listedThreads(client: RpcClient): Promise<ReadonlyMap<string, rea
 /** @returns the thread, null if there is none, or what is wrong with it */
 async function look(
   client: RpcClient,
+  home: string,
   id: string,
   places: readonly boolean[],
   entry: Entry,
@@ -98,7 +105,8 @@ async function look(
   try {
     const { thread, readState } = await client.call('thread/read', { threadId: id, includeTurns: true });
     if (isArchived === undefined) return 'can be read, and is in no list';
-    return foundIn(thread, { isArchived, ...(await around(client, id, isArchived, readState, entry)) });
+    const found = foundIn(thread, { isArchived, ...(await around(client, id, isArchived, readState, entry)) });
+    return entry.hasMoreThanWords ? withRaw(found, thread, rawHistory(home, thread.path), entry) : found;
   } catch (error) {
     if (!(error instanceof RpcRefusal)) throw error;
     if (error.body.data?.kind !== 'notFound') return `cannot be read: ${error.message}`;
@@ -117,7 +125,7 @@ async function around(
   const isAsked = (of: (thread: Thread) => unknown): boolean =>
     [certain, pending].some((fate) => fate !== null && fate !== undefined && of(fate) !== null);
   // Nothing can be asked about the queue of an archived thread, nor can it be loaded.
-  const queued = isArchived ? [] : await queuedWords(client, threadId);
+  const queued = isArchived ? [] : (await queuedWords(client, threadId)).map(printOf);
   const isUnread = isAsked(({ isUnread: said }) => said) ? readState?.firstUnread?.type === 'threadStart' : null;
   if (!isAsked(({ model }) => model)) return { queued, isUnread };
   if (isArchived) return { queued, isUnread, model: certain?.model ?? null };

@@ -72,7 +72,7 @@ export const hostileClients: Scenario = {
     const waits = attacks.flatMap((one) => one.waits).toSorted((one, other) => one - other);
     const calms = attacks.flatMap((one) => one.calms).toSorted((one, other) => one - other);
     const [medianMs, slowestMs, calmMs] = [median(waits), waits.at(-1) ?? 0, calms.at(-1) ?? 0];
-    const { expected, found, defects } = await verify(keeper, ledger);
+    const { expected, found, defects } = await verify(keeper, ledger, home);
     const wrong = [...defects, ...differences(first, last), ...growth(weights)];
     if (medianMs > calmMs * MOST_DELAY) wrong.push(`honest clients wait ${medianMs} ms instead of ${calmMs}`);
     if (waits.length < times)

@@ -220,7 +220,7 @@ class WalkedHome {
     if (this.#living !== undefined) return this.#living;
     const daemon = await this.#daemons.start(this.#home);
     const client = await RpcClient.connect(`unix://${daemon.info.socket}`);
-    const findings = await verify(client, this.#ledger);
+    const findings = await verify(client, this.#ledger, this.#home);
     this.expected += findings.expected;
     this.found += findings.found;
     this.done += findings.done;

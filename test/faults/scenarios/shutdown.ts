@@ -174,7 +174,7 @@ class Ends {
 
   async #look(daemon: RunningDaemon, way: string): Promise<void> {
     const client = await connect(daemon);
-    const { expected, found, defects } = await verify(client, this.#ledger);
+    const { expected, found, defects } = await verify(client, this.#ledger, this.#home);
     this.#expected += expected;
     this.#found += found;
     for (const defect of defects) this.#defect(way, defect);
