@@ -62,7 +62,7 @@ async function sectionsOf(client: RpcClient): Promise<readonly Json[]> {
   }
 }
 
-const sectionNamed = async (client: RpcClient, ...names: readonly string[]): Promise<Json | undefined> =>
+const sectionNamed = async (client: RpcClient, ...names: readonly string[]): Promise<Json> =>
   (await sectionsOf(client)).find(({ name }) => names.includes(name));
 
 /** A thread, and a section of that name. */
