@@ -1,14 +1,59 @@
 import { appendFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { ThreadId } from '../../../../src/domain/ids.ts';
 import { parseThreadCursor } from '../../../../src/domain/thread-cursor.ts';
-import type { ThreadSortKey } from '../../../../src/domain/thread-query.ts';
+import type { ThreadPosition, ThreadSortKey } from '../../../../src/domain/thread-query.ts';
 import { linesOf, sayMore, setTime, writeRollout, type WrittenRollout } from '../../../support/home-files.ts';
 import { allPages, firstWords, openIndex, query } from '../../../support/open-index.ts';
 import { event, headerPayload, T0, turnItems } from '../../../support/records.ts';
 import { tempFolder } from '../../../support/temp-home.ts';
 
 const KEYS: readonly ThreadSortKey[] = ['createdAt', 'updatedAt', 'recencyAt'];
+
+/** Pages through a home in which threads are written to, come and go between pages, and while one is read. */
+async function pagedBesideChanges(
+  sortKey: ThreadSortKey,
+  direction: 'asc' | 'desc',
+): Promise<Readonly<Record<'busy' | 'quiet' | 'met' | 'come', readonly ThreadId[]>>> {
+  const home = tempFolder();
+  const busy: WrittenRollout[] = [];
+  const going: WrittenRollout[] = [];
+  const quiet: ThreadId[] = [];
+  for (let number = 0; number < 36; number += 1) {
+    // Few instants for many threads: pages end in the middle of them.
+    const thread = writeRollout(home, { createdAtMs: T0 + (number % 3) * 1_000, mtimeMs: T0 + (number % 4) * 1_000 });
+    if (number % 5 === 0) busy.push(thread);
+    else if (number % 5 === 1) going.push(thread);
+    else quiet.push(thread.threadId);
+  }
+  const index = openIndex(home);
+  await index.whenReady();
+  const come: ThreadId[] = [];
+  let changes = 0;
+  const change = (): void => {
+    changes += 1;
+    const written = busy[changes % busy.length];
+    if (written !== undefined) sayMore(written, 'more', T0 + 60_000 + changes);
+    const gone = changes % 3 === 0 ? going.pop() : undefined;
+    if (gone !== undefined) rmSync(gone.path);
+    if (changes % 2 === 0)
+      come.push(writeRollout(home, { said: ['new'], createdAtMs: T0 + 90_000 + changes }).threadId);
+  };
+  const met: ThreadId[] = [];
+  let after: ThreadPosition | undefined;
+  for (let round = 0; ; round += 1) {
+    const asked = index.list(query({ sortKey, direction, limit: 4, ...(after === undefined ? {} : { after }) }));
+    // Now earlier and now later in the reading of the page.
+    for (let turns = round % 8; turns > 0; turns -= 1) await nextTurn();
+    change();
+    const page = await asked;
+    met.push(...page.data.map(({ id }) => id));
+    if (page.nextCursor === null) return { busy: busy.map(({ threadId }) => threadId), quiet, met, come };
+    after = parseThreadCursor(page.nextCursor);
+    change();
+  }
+}
 
 describe('lists', () => {
   it('QUERY-1 a cursor is an instant and an id; both forms of an instant alone mean what is strictly beyond', async () => {
@@ -37,30 +82,22 @@ describe('lists', () => {
     }
   });
 
-  it('QUERY-2 who pages while threads are written to, come and go meets every other thread exactly once', async () => {
-    const home = tempFolder();
-    const busy: WrittenRollout[] = [];
-    const quiet: ThreadId[] = [];
-    for (let number = 0; number < 30; number += 1) {
-      // Few instants for many threads: pages end in the middle of them.
-      const thread = writeRollout(home, { createdAtMs: T0 + (number % 3) * 1_000, mtimeMs: T0 + (number % 4) * 1_000 });
-      if (number % 5 === 0) busy.push(thread);
-      else quiet.push(thread.threadId);
-    }
-    const index = openIndex(home);
-    await index.whenReady();
+  it('QUERY-2 who pages while threads are written to, come and go meets every other thread exactly once; by createdAt, those that are written to as well', async () => {
     for (const sortKey of KEYS) {
-      const met: ThreadId[] = [];
-      let page = await index.list(query({ sortKey, limit: 4 }));
-      for (let round = 0; ; round += 1) {
-        met.push(...page.data.map(({ id }) => id));
-        if (page.nextCursor === null) break;
-        const changed = busy[round % busy.length];
-        if (changed !== undefined) sayMore(changed, 'more', T0 + 60_000 + round);
-        writeRollout(home, { said: ['new'], createdAtMs: T0 + 90_000 + round });
-        page = await index.list(query({ sortKey, limit: 4, after: parseThreadCursor(page.nextCursor) }));
+      for (const direction of ['desc', 'asc'] as const) {
+        const { busy, quiet, met, come } = await pagedBesideChanges(sortKey, direction);
+        const timesMet = (id: ThreadId): number => met.filter((other) => other === id).length;
+        const place = `${sortKey} ${direction}`;
+        expect(quiet.map(timesMet), place).toEqual(quiet.map(() => 1));
+        expect(Math.max(...come.map(timesMet)), place).toBeLessThanOrEqual(1);
+        // In the other orders whatever is written to moves to the end, behind whoever pages or before them.
+        const [least, most] = sortKey === 'createdAt' ? [1, 1] : direction === 'desc' ? [0, 1] : [1, Infinity];
+        const times = busy.map(timesMet);
+        expect(
+          times.filter((count) => count < least || count > most),
+          place,
+        ).toEqual([]);
       }
-      expect(met.filter((id) => quiet.includes(id)).toSorted()).toEqual(quiet.toSorted());
     }
   });
 
