@@ -136,6 +136,8 @@ class Followed implements Patient {
     const owner = new Owner({ name: 'owner', client, random: random.fork(), ledger: this.#ledger, historyMode });
     const threadId = await owner.start();
     await owner.idle();
+    // Whoever takes a thread out of the archive has put it there before.
+    if (this.#habit === 'unarchive') await owner.perform('archive', threadId);
     await whenRead(daemon);
     const { index } = new HomeLayout(this.#home);
     const strace = start(
@@ -190,7 +192,7 @@ export const INDEX_OPERATIONS: readonly IndexOperation[] = [
     name: 'set aside what is broken further in',
     open: (stage) => Made.open(stage, FEW, (content) => content.fill(7, 2 * PAGE)),
   },
-  ...(['archive', 'rename', 'remove'] as const).map((habit) => ({
+  ...(['archive', 'unarchive', 'rename', 'remove'] as const).map((habit) => ({
     name: `follow ${habit}`,
     open: async (stage: Stage) => new Followed(stage, habit),
   })),
