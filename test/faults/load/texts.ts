@@ -11,7 +11,7 @@ const SHOWN = 40;
 export function printOf(text: string): string {
   if (text.length <= LONGEST_KEPT) return text;
   const digest = createHash('sha256').update(text).digest('hex').slice(0, 32);
-  return `${text.slice(0, SHOWN)}… (${text.length} characters, ${digest})`;
+  return `${text.slice(0, SHOWN).replaceAll('\n', ' ')}… (${text.length} characters, ${digest})`;
 }
 
 /** The whole answer to words. */

@@ -1,7 +1,7 @@
 import { KilledHomes } from '../load/kill-rounds.ts';
 import type { Scenario } from '../scenario.ts';
 
-/** Kills daemons while clients start, talk, steer, rename, fork, revert, archive and delete, and looks what is left. */
+/** Kills daemons while clients start, talk, steer, run commands, rename, fork, revert, archive and delete, and looks what is left. */
 export const killUnderLoad: Scenario = {
   name: 'kill',
   about: 'kill -9 at random moments, while four clients work on their threads and one watches, and while it starts',

@@ -39,6 +39,20 @@ const TRIALS: readonly Trial[] = [
     show: underLoad,
   },
   {
+    name: 'drops the tail of a long message',
+    file: 'src/store/local/record-encoder.ts',
+    from: 'JSON.stringify(item.payload)',
+    to: "JSON.stringify(item.payload, (_, value) => (typeof value === 'string' ? value.slice(0, 8_000) : value))",
+    show: underLoad,
+  },
+  {
+    name: 'acknowledges items that it does not write',
+    file: 'src/runtime/codex-thread.ts',
+    from: 'await this.#writer.append(this.isStored ? records : [...this.#settings.news, ...records]);',
+    to: '',
+    show: underLoad,
+  },
+  {
     name: 'goes on within a torn line',
     file: 'src/store/local/rollout-file.ts',
     from: "this.#isUnterminated ? Buffer.concat([Buffer.from('\\n'), encoded]) : encoded",
@@ -59,7 +73,7 @@ const TRIALS: readonly Trial[] = [
 export const sabotage: Scenario = {
   name: 'sabotage',
   about:
-    'kills of daemons that are broken on purpose: early acknowledgement, torn lines that nobody repairs, an index without journal; each must show',
+    'kills of daemons that are broken on purpose: early acknowledgement, long messages without their tail, items that are not written, torn lines that nobody repairs, an index without journal; each must show',
   run: async (stage) => {
     const details: Record<string, number> = {};
     const missed: string[] = [];
