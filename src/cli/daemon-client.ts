@@ -4,7 +4,7 @@ import { errnoOf } from '../domain/errors.ts';
 import { isJsonObject, objectMember, stringMember, type JsonObject } from '../domain/json.ts';
 import { encodeRequest } from '../protocol/envelope.ts';
 import { VERSION } from '../version.ts';
-import { readInfo } from './daemon-info.ts';
+import { isSame, readInfo } from './daemon-info.ts';
 import { CliError, EXIT } from './exit-code.ts';
 import { fullDaemon, noDaemon, silentDaemon } from './hints.ts';
 import { RpcFailure } from './rpc-failure.ts';
@@ -92,11 +92,14 @@ export class DaemonClient {
     });
     if (!isOpen) return undefined;
     const client = new DaemonClient(info, socket);
-    await client.call('initialize', {
+    const { codexHome } = await client.call('initialize', {
       clientInfo: { name: 'skein-cli', title: 'Skein', version: VERSION },
       capabilities: { experimentalApi: true },
     });
-    return client;
+    if (typeof codexHome === 'string' && (await isSame(home, codexHome))) return client;
+    // Whatever a file says: that one is the daemon of another home.
+    await client.close();
+    return undefined;
   }
 
   /** Resolves when the connection has ended. */

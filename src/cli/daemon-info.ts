@@ -18,6 +18,9 @@ export async function readInfo(home: string): Promise<DaemonInfo | undefined> {
   }
 }
 
-/** One folder may go by several paths. @throws if one of them is not there */
-const isSame = async (one: string, other: string): Promise<boolean> =>
-  one === other || (await realpath(one)) === (await realpath(other));
+/** One folder may go by several paths. What is not there is no folder. */
+export const isSame = async (one: string, other: string): Promise<boolean> => {
+  if (one === other) return true;
+  const [first, second] = await Promise.all([one, other].map((path) => realpath(path).catch(() => undefined)));
+  return first !== undefined && first === second;
+};

@@ -80,6 +80,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
   signal.throwIfAborted();
 
   const startedAtMs = Date.now();
+  const nonce = newUuid();
   const sandboxPolicy = sandboxPolicyOf(config.threads.sandbox);
   const manager = new ThreadManager({
     store,
@@ -107,6 +108,8 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
     },
     onProblem: (message, error) => log.error({ err: error }, message),
   });
+  const problem = (message: string, error?: unknown): void =>
+    log.error(error === undefined ? {} : { err: error }, message);
   let isReady = false;
   const server = new SkeinServer({
     manager,
@@ -115,14 +118,13 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
       home,
       hostName: hostname(),
       installationId: readOrMake(files.installationId, newUuid),
+      pid: process.pid,
+      nonce,
     },
     unloadDelayMs: config.limits.unloadDelaySeconds * 1_000,
     maxConnections: config.limits.connections,
     initializeTimeoutMs: config.limits.initializeSeconds * 1_000,
-    log: {
-      problem: (message, error) => log.error(error === undefined ? {} : { err: error }, message),
-      info: (message) => log.info(message),
-    },
+    log: { problem, info: (message) => log.info(message) },
     isReady: () => isReady,
   });
   releasers.add('the server', () => server.close('the daemon has stopped'));
@@ -147,7 +149,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
     pid: process.pid,
     version: VERSION,
     startedAtMs,
-    nonce: newUuid(),
+    nonce,
     home,
     listen: listening.map(formatListenAddress),
     auth: config.auth,
@@ -158,7 +160,7 @@ export async function openDaemon(options: OpenDaemonOptions): Promise<OpenDaemon
     args,
   };
   if (info.debugSocket !== null) {
-    const debug = await DebugServer.listen(info.debugSocket, { info, manager, server });
+    const debug = await DebugServer.listen(info.debugSocket, { info, manager, server }, problem);
     releasers.add('the debug socket', () => debug.close());
   }
   signal.throwIfAborted();

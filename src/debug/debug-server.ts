@@ -8,7 +8,7 @@ import { encodeError, encodeResult, parseClientMessage } from '../protocol/envel
 import { errorBodyOf } from '../protocol/errors.ts';
 import type { DebugEvicted, DebugMethod } from '../protocol/debug.ts';
 import type { Transition } from '../runtime/transitions.ts';
-import { listenOnSocketFile } from '../server/socket-file.ts';
+import { listenOnSocketFile, watchSocketFile } from '../server/socket-file.ts';
 import { describeThreadInDetail, LoopDelay, takeSnapshot, type Inspected } from './snapshot.ts';
 import { TextLines } from './text-lines.ts';
 
@@ -27,29 +27,65 @@ const MAX_CONNECTIONS = 16;
  */
 export class DebugServer {
   readonly #inspected: Inspected;
-  readonly #server: Server;
+  readonly #onProblem: (message: string, error?: unknown) => void;
+  #server: Server | undefined;
+  #stopWatching = (): void => {};
+  #isClosed = false;
   /** Who has asked nothing for longest comes first. */
   readonly #sessions = new Set<Session>();
   #delay: LoopDelay | undefined;
 
-  private constructor(inspected: Inspected) {
+  private constructor(inspected: Inspected, onProblem: (message: string, error?: unknown) => void) {
     this.#inspected = inspected;
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.#onProblem = onProblem;
   }
 
-  /** @throws internal if the socket cannot be made; invalidRequest if something else lies in its place */
-  static async listen(path: string, inspected: Inspected): Promise<DebugServer> {
-    const debug = new DebugServer(inspected);
-    await listenOnSocketFile(debug.#server, path);
-    // A connection that cannot be accepted is nobody's loss but its own.
-    debug.#server.on('error', () => {});
+  /**
+   * @param onProblem something that an operator should look at
+   * @throws internal if the socket cannot be made; invalidRequest if something else lies in its place
+   */
+  static async listen(
+    path: string,
+    inspected: Inspected,
+    onProblem: (message: string, error?: unknown) => void = () => {},
+  ): Promise<DebugServer> {
+    const debug = new DebugServer(inspected, onProblem);
+    await debug.#listen(path);
     return debug;
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#stopWatching();
     for (const session of this.#sessions) session.end();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const server = this.#server;
+    await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
     this.#delay?.close();
+  }
+
+  async #listen(path: string): Promise<void> {
+    const server = createServer((socket) => this.#accept(socket));
+    await listenOnSocketFile(server, path);
+    // A connection that cannot be accepted is nobody's loss but its own.
+    server.on('error', () => {});
+    if (this.#isClosed) {
+      server.close();
+      return;
+    }
+    this.#server = server;
+    this.#stopWatching = watchSocketFile(server, path, () => void this.#listenAgain(path));
+  }
+
+  /** Somebody has removed the file of the socket. */
+  async #listenAgain(path: string): Promise<void> {
+    this.#server = undefined;
+    if (this.#isClosed) return;
+    try {
+      await this.#listen(path);
+      this.#onProblem(`the debug socket ${path} had been removed and was made again`);
+    } catch (error) {
+      this.#onProblem(`the debug socket ${path} had been removed and could not be made again`, error);
+    }
   }
 
   #accept(socket: Socket): void {

@@ -1,15 +1,14 @@
-import { lstat } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { errnoOf, internal } from '../domain/errors.ts';
+import { internal } from '../domain/errors.ts';
 import { refusalOf, type AccessRules, type Refusal } from './access.ts';
 import type { ListenAddress } from './addresses.ts';
 import { ClientSocket, type Peer } from './client-socket.ts';
 import type { InboundBudget } from './inbound-budget.ts';
 import type { OutboundSink } from './outbound-queue.ts';
-import { listenOnSocketFile } from './socket-file.ts';
+import { listenOnSocketFile, watchSocketFile } from './socket-file.ts';
 import type { Turns } from './turns.ts';
 
 /** Called for each client that was let in; returns what takes its frames. */
@@ -37,6 +36,8 @@ export interface ListenerOptions {
   readonly onProblem: (message: string, error: unknown) => void;
   /** The file of the Unix socket has gone: nobody can come in here any more, those that have stay. Told once. */
   readonly onVanished?: () => void;
+  /** Sent with each answer to what is asked without an upgrade. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** How long a client may take for its handshake, ms. Default: 10 s. */
   readonly handshakeTimeoutMs?: number;
 }
@@ -52,9 +53,6 @@ const HANDSHAKE_CHECKS = 4;
 
 /** A half-open connection is found after two silent intervals (F11). */
 const PING_INTERVAL_MS = 20_000;
-
-/** A socket file that somebody has removed is missed for this long at most (F27), ms. */
-const SOCKET_CHECK_INTERVAL_MS = 2_500;
 
 /** Sockets of one listener, those included that only knock. More are a defect of a client. */
 const MAX_SOCKETS = 2_048;
@@ -72,7 +70,7 @@ export class Listener {
   readonly #websockets: WebSocketServer;
   readonly #clients = new Set<ClientSocket>();
   #heartbeat: NodeJS.Timeout | undefined;
-  #socketCheck: NodeJS.Timeout | undefined;
+  #stopWatching = (): void => {};
   #address: ListenAddress;
 
   private constructor(options: ListenerOptions) {
@@ -117,7 +115,7 @@ export class Listener {
   /** Takes no more clients, ends those there are with a code once they have what was sent to them, and is gone. */
   async close(code: number, reason: string): Promise<void> {
     clearInterval(this.#heartbeat);
-    clearInterval(this.#socketCheck);
+    this.#stopWatching();
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     const ends = [...this.#clients].map((client) => client.end(code, reason));
     await new Promise<void>((resolve) => {
@@ -136,7 +134,7 @@ export class Listener {
     const { address } = this.#options;
     if (address.kind === 'unix') {
       await listenOnSocketFile(this.#http, address.path);
-      this.#socketCheck = setInterval(() => this.#checkSocket(address.path), SOCKET_CHECK_INTERVAL_MS).unref();
+      this.#stopWatching = watchSocketFile(this.#http, address.path, () => this.#options.onVanished?.());
     } else {
       await new Promise<void>((resolve, reject) => {
         const failed = (error: Error): void => reject(internal(`cannot listen on ${JSON.stringify(address)}`, error));
@@ -161,6 +159,7 @@ export class Listener {
       respond(response, refusal.status, refusal.text);
       return;
     }
+    for (const [name, value] of Object.entries(this.#options.headers ?? {})) response.setHeader(name, value);
     if (!isHealth) respond(response, 400, "Connection header did not include 'upgrade'");
     else if (request.method !== 'GET' && request.method !== 'HEAD') respond(response, 405, '');
     else respond(response, path === '/readyz' && !this.#options.isReady() ? 503 : 200, '');
@@ -217,16 +216,6 @@ export class Listener {
       );
     }
     return refusal;
-  }
-
-  #checkSocket(path: string): void {
-    lstat(path, (error) => {
-      if (errnoOf(error) !== 'ENOENT' || !this.#http.listening) return;
-      clearInterval(this.#socketCheck);
-      // Closing removes the file, so it must come before there is another one.
-      this.#http.close();
-      this.#options.onVanished?.();
-    });
   }
 
   #pingAll(): void {

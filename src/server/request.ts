@@ -22,6 +22,10 @@ export interface ServerIdentity {
   readonly hostName: string;
   /** Stays the same for a home. */
   readonly installationId: string;
+  /** Of the process. */
+  readonly pid: number;
+  /** Tells this run of the daemon from any other. */
+  readonly nonce: string;
 }
 
 /** One request of a client, to be answered once. */

@@ -1,3 +1,4 @@
+import { identityHeaders } from '../protocol/daemon-identity.ts';
 import { encodeNotification } from '../protocol/envelope.ts';
 import type { Notification } from '../protocol/notifications.ts';
 import type { ThreadManager } from '../runtime/thread-manager.ts';
@@ -103,12 +104,14 @@ export class SkeinServer {
 
   /** Listens on one more address. @returns it, with the port that was chosen */
   async listen(address: ListenAddress, access: AccessRules): Promise<ListenAddress> {
-    const { log, isReady, initializeTimeoutMs } = this.#options;
+    const { log, isReady, initializeTimeoutMs, identity } = this.#options;
     const listener = await Listener.open({
       address,
       access,
       isReady,
       initializeTimeoutMs,
+      // A port is reached by whoever is on the machine.
+      headers: address.kind === 'unix' ? identityHeaders(identity) : {},
       inbound: this.#inbound,
       turns: this.#turns,
       whyFull: () => this.#whyFull(),

@@ -1,7 +1,11 @@
+import { lstat as look } from 'node:fs';
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { createConnection, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { errnoOf, internal, invalidRequest } from '../domain/errors.ts';
+
+/** A socket file that somebody has removed is missed for this long at most (F27), ms. */
+const CHECK_INTERVAL_MS = 2_500;
 
 /**
  * Lets a server listen on a Unix socket that only its owner can use. A socket that nobody answers on is that of a
@@ -27,6 +31,25 @@ export async function listenOnSocketFile(server: Server, path: string): Promise<
     }
   });
   await chmod(path, 0o600);
+}
+
+/**
+ * Looks now and then whether the file of a server's socket is still there. A server whose file has gone listens no more,
+ * and keeps the connections that it has.
+ * @param onVanished told once, when there can be another server in its place
+ * @returns ends that
+ */
+export function watchSocketFile(server: Server, path: string, onVanished: () => void): () => void {
+  const timer = setInterval(() => {
+    look(path, (error) => {
+      if (errnoOf(error) !== 'ENOENT' || !server.listening) return;
+      clearInterval(timer);
+      // Closing removes the file, so it must come before there is another one.
+      server.close();
+      onVanished();
+    });
+  }, CHECK_INTERVAL_MS).unref();
+  return () => clearInterval(timer);
 }
 
 async function removeDeadSocket(path: string): Promise<void> {

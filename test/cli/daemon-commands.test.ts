@@ -16,6 +16,7 @@ import { lockHome } from '../../src/daemon/home-lock.ts';
 import { daemonFiles } from '../../src/domain/daemon-files.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { eventually } from '../support/eventually.ts';
+import { isAlive, start } from '../support/process.ts';
 import { skein, startInBackground } from '../support/skein.ts';
 import { tempFolder } from '../support/temp-home.ts';
 
@@ -129,6 +130,32 @@ it('CLI-35 whatever lies in the place of daemon.json, a daemon can be started', 
   expect((await startInBackground(home, ['--json'])).json.wasRunning).toBe(false);
 });
 
+it('CLI-43 the daemon that answers is stopped, and not whose pid stands in daemon.json', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home);
+  const innocent = start('sleep', ['60']);
+  const { info } = daemonFiles(home);
+  const { pid = 0 } = innocent.child;
+  writeFileSync(info, JSON.stringify({ ...daemon.info, pid, nonce: 'by hand' }));
+  const { pid: ownPid, nonce } = daemon.info;
+  expect((await skein(home, ['status', '--json'])).json).toMatchObject({ isRunning: true, pid: ownPid, nonce });
+  expect((await skein(home, ['status'])).stdout).toContain(`(pid ${ownPid})`);
+  expect((await skein(home, ['start', '--json'])).json).toMatchObject({ wasRunning: true, pid: ownPid, nonce });
+  expect((await skein(home, ['stop', '--json'])).json).toEqual({ wasRunning: true, pid: ownPid });
+  expect(await daemon.exited).toBe(0);
+  expect([isAlive(pid), innocent.child.signalCode]).toEqual([true, null]);
+});
+
+it('CLI-43 the daemon of another home is none, whatever stands in daemon.json', async () => {
+  const [home, other] = [tempFolder(), tempFolder()];
+  const daemon = await startDaemon(other);
+  mkdirSync(daemonFiles(home).folder);
+  writeFileSync(daemonFiles(home).info, JSON.stringify({ ...daemon.info, home }));
+  for (const command of [['status'], ['thread', 'list']]) expect((await skein(home, command)).code).toBe(3);
+  expect((await skein(home, ['stop', '--json'])).json).toEqual({ wasRunning: false, pid: null });
+  expect((await skein(other, ['status', '--json'])).json).toMatchObject({ isRunning: true, pid: daemon.info.pid });
+});
+
 it('CLI-9 logs shows the last lines for people, or as they are', async () => {
   const home = tempFolder();
   expect((await skein(home, ['logs'])).code).toBe(4);
@@ -176,7 +203,7 @@ it('CLI-36 a daemon that is there and does not answer is not taken for none', as
   expect((await skein(home, ['status', '--json'])).json).toMatchObject({ isRunning: true, pid: info.pid });
 });
 
-it('CLI-37 of a daemon that has no room for another client commands say so', async () => {
+it('CLI-37 of a daemon that has no room for another client commands say so, and it can be stopped', async () => {
   const home = tempFolder();
   const daemon = await startDaemon(home, ['--set', 'limits.connections=1']);
   const client = await daemon.connect();
@@ -186,6 +213,8 @@ it('CLI-37 of a daemon that has no room for another client commands say so', asy
   for (const { code, stderr } of answers) expect([code, stderr]).toEqual([1, expect.stringContaining(text)]);
   await client.close();
   await eventually(async () => expect((await skein(home, ['status'])).code).toBe(0));
+  await daemon.connect();
+  expect((await skein(home, ['stop'])).code).toBe(0);
 });
 
 it('CLI-39 status says that the daemon runs also while its debug socket answers nothing', async () => {

@@ -12,8 +12,7 @@ import { skein } from '../support/skein.ts';
 import { tempFolder } from '../support/temp-home.ts';
 
 /** A home whose daemon is a server in this process. */
-async function homeOf({ server }: Asking): Promise<DaemonInfo & { readonly debugSocket: string }> {
-  const home = tempFolder();
+async function servedHome(home: string, { server }: Asking): Promise<DaemonInfo & { readonly debugSocket: string }> {
   const debugSocket = join(tempFolder(), 'debug.sock');
   const info = {
     pid: process.pid,
@@ -38,9 +37,10 @@ async function homeOf({ server }: Asking): Promise<DaemonInfo & { readonly debug
 }
 
 it('ASK-19 the debug socket and its command show what is open, by thread, until it is answered', async () => {
-  const asking = await startAsking();
+  const home = tempFolder();
+  const asking = await startAsking({ home });
   const { actor, threadId, turnId, call } = asking;
-  const { home, debugSocket } = await homeOf(asking);
+  const { debugSocket } = await servedHome(home, asking);
   const { reply, request } = await ask(call, actor, 'item/tool/requestUserInput');
   const debug = await connectDebug(debugSocket);
   const { threads } = (await debug.call('snapshot')).result;
@@ -71,9 +71,10 @@ it('ASK-19 the debug socket and its command show what is open, by thread, until 
 });
 
 it('CLI-33 watch and send say what a turn waits for, who can answer, and when it waits no more', async () => {
-  const asking = await startAsking();
+  const home = tempFolder();
+  const asking = await startAsking({ home });
   const { actor, model, threadId, call } = asking;
-  const { home } = await homeOf(asking);
+  await servedHome(home, asking);
   const first = await ask(call, actor, 'item/commandExecution/requestApproval');
   // It waits already when they come.
   const run = (...args: readonly string[]): ReturnType<typeof start> =>
@@ -114,9 +115,10 @@ it('CLI-33 watch and send say what a turn waits for, who can answer, and when it
 });
 
 it('ASK-20 commands take no question for an answer, and a send says when its turn waits for one that it cannot give', async () => {
-  const asking = await startAsking();
+  const home = tempFolder();
+  const asking = await startAsking({ home });
   const { actor, model, threadId, call } = asking;
-  const { home } = await homeOf(asking);
+  await servedHome(home, asking);
   const client = await DaemonClient.find(home);
   await client?.call('thread/resume', { threadId, excludeTurns: true });
   const answered = client?.call('thread/loaded/list', {});

@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -6,6 +6,7 @@ import { DebugServer } from '../../src/debug/debug-server.ts';
 import type { Inspected } from '../../src/debug/snapshot.ts';
 import type { Transition } from '../../src/runtime/transitions.ts';
 import { eventually } from '../support/eventually.ts';
+import { daemonFiles } from '../../src/domain/daemon-files.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { connectDebug } from '../support/debug-lines.ts';
 import { skein } from '../support/skein.ts';
@@ -314,4 +315,27 @@ it('DBG-15 who has to make room for others is told so', async () => {
   const { params } = (await first?.line(({ method }) => method === 'evicted')) ?? {};
   expect(params.reason).toContain('more than 16');
   await eventually(() => expect(first?.socket.closed).toBe(true));
+});
+
+it('DBG-17 a socket file that somebody has removed is made again, and who looks already stays', async () => {
+  const home = tempFolder();
+  const daemon = await startDaemon(home);
+  const path = socketOf(daemon.info);
+  const before = await connectDebug(path);
+  await before.call('tail');
+  const madeAgain = `the debug socket ${path} had been removed and was made again`;
+  for (let times = 1; times <= 2; times += 1) {
+    unlinkSync(path);
+    await eventually(() =>
+      expect(readFileSync(daemonFiles(home).log, 'utf8').split(madeAgain)).toHaveLength(times + 1),
+    );
+  }
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  const after = await connectDebug(path);
+  expect((await after.call('snapshot')).result.daemon.pid).toBe(daemon.info.pid);
+  const { thread } = await (await daemon.connect()).call('thread/start', {});
+  expect((await before.line(({ method }) => method === 'transition')).params.threadId).toBe(thread.id);
+  expect((await skein(home, ['debug', 'snapshot'])).code).toBe(0);
+  expect(await daemon.stop()).toBe(0);
+  expect(existsSync(path)).toBe(false);
 });

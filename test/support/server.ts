@@ -16,6 +16,8 @@ import type { RpcClient, RpcClientOptions } from './rpc-client.ts';
 import { tempFolder } from './temp-home.ts';
 
 export interface ServerSetup {
+  /** What it says that it serves. */
+  readonly home?: string;
   readonly model?: ModelClient;
   readonly store?: ThreadStore;
   readonly organization?: OrganizationStore;
@@ -76,7 +78,14 @@ export async function startServer(setup: ServerSetup = {}): Promise<RunningServe
   });
   const server = new SkeinServer({
     manager,
-    identity: { version: '0.0.0', home: '/tmp', hostName: 'here', installationId: 'one' },
+    identity: {
+      version: '0.0.0',
+      home: setup.home ?? '/tmp',
+      hostName: 'here',
+      installationId: 'one',
+      pid: 7,
+      nonce: 'run',
+    },
     unloadDelayMs,
     maxConnections: setup.maxConnections ?? 512,
     initializeTimeoutMs: setup.initializeTimeoutMs ?? 60_000,

@@ -1,9 +1,9 @@
 import { resolveHome, type DaemonInfo } from '../../domain/daemon-files.ts';
 import { isJsonObject, numberMember, objectMember, stringMember } from '../../domain/json.ts';
 import type { DebugSnapshot } from '../../protocol/debug.ts';
+import { answeringDaemon } from '../answering-daemon.ts';
 import type { Command, Invocation } from '../command.ts';
 import { DaemonClient } from '../daemon-client.ts';
-import { readInfo } from '../daemon-info.ts';
 import { startDaemon, stopDaemon } from '../daemon-process.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { ago, writeJson, writeOut } from '../output.ts';
@@ -42,7 +42,7 @@ const stop: Command = {
   options: STOP_OPTIONS,
   run: async (invocation) => {
     const home = resolveHome(invocation.text('home'));
-    const info = await runningDaemon(home);
+    const info = await answeringDaemon(home);
     if (info !== undefined) await stopDaemon(info, invocation.flag('now'), stopTimeoutMs(invocation));
     const wasRunning = info !== undefined;
     if (invocation.flag('json')) writeJson({ wasRunning, pid: info?.pid ?? null });
@@ -58,7 +58,7 @@ const restart: Command = {
   options: { ...RUN_OPTIONS, ...STOP_OPTIONS },
   run: async (invocation) => {
     const home = resolveHome(invocation.text('home'));
-    const info = await runningDaemon(home);
+    const info = await answeringDaemon(home);
     if (info !== undefined) await stopDaemon(info, invocation.flag('now'), stopTimeoutMs(invocation));
     const asked = runArguments(invocation);
     const args = asked.length > 0 ? asked : withoutHome(info?.args ?? []);
@@ -90,11 +90,11 @@ const status: Command = {
 /** What keeps the daemon running. */
 export const daemonCommands: readonly Command[] = [start, stop, restart, status];
 
+/** A daemon that serves. @throws CliError if it takes no client */
 async function runningDaemon(home: string): Promise<DaemonInfo | undefined> {
   const client = await DaemonClient.find(home);
   await client?.close();
-  // Read again: what answered may have been another one than the file named a moment ago.
-  return client === undefined ? undefined : ((await readInfo(home)) ?? client.info);
+  return client === undefined ? undefined : answeringDaemon(home);
 }
 
 /** The options of this call that are the daemon's. */
