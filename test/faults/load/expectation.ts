@@ -51,6 +51,8 @@ export interface Entry {
   isReverted: boolean;
   /** Items or commands were once put into it, so its rollouts are looked into. */
   hasMoreThanWords: boolean;
+  /** Words were once refused: they may have cut off the turn that they were to join, which answers again then. */
+  mayAnswerTwice: boolean;
   /** What was asked for and answered, to tell how it came to a defect. */
   readonly trail: string[];
 }
@@ -76,6 +78,8 @@ export interface Found extends Thread {
   readonly running: number;
   /** What can be no answer to what was said, or no output of what was run. */
   readonly wrong: readonly string[];
+  /** Answers that stand there more than once. */
+  readonly repeated: readonly string[];
 }
 
 /** What is wrong with a thread. @returns null if it is what it must be */

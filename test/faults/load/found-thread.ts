@@ -10,6 +10,7 @@ import { echoOf, outputOf, printOf } from './texts.ts';
 export function foundIn(thread: Json, around: Partial<Thread> = {}): Found {
   const said: Said[] = [];
   const wrong: string[] = [];
+  const repeated: string[] = [];
   let running = 0;
   for (const turn of thread.turns) {
     if (turn.status === 'inProgress') running += 1;
@@ -22,7 +23,7 @@ export function foundIn(thread: Json, around: Partial<Thread> = {}): Found {
       } else if (item.type === 'agentMessage') {
         if (words === undefined || item.text !== echoOf(words))
           wrong.push(`answers ${printOf(words ?? 'nothing')} with ${printOf(item.text)}`);
-        else if (inTurn.at(-1)?.isAnswered === true) wrong.push(`answers ${printOf(words)} twice`);
+        else if (inTurn.at(-1)?.isAnswered === true) repeated.push(`answers ${printOf(words)} twice`);
         else for (const [at, one] of inTurn.entries()) inTurn[at] = { ...one, isAnswered: true };
       } else if (item.type === 'commandExecution') {
         const command = commandIn(item);
@@ -33,7 +34,7 @@ export function foundIn(thread: Json, around: Partial<Thread> = {}): Found {
     said.push(...inTurn);
   }
   const named = { name: thread.name ?? null, section: thread.section?.name ?? null };
-  return { ...NEW_THREAD, ...around, ...named, said, running, wrong };
+  return { ...NEW_THREAD, ...around, ...named, said, running, wrong, repeated };
 }
 
 /**

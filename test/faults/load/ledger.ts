@@ -29,6 +29,7 @@ export class Ledger {
       pending: undefined,
       isReverted: false,
       hasMoreThanWords: false,
+      mayAnswerTwice: false,
       trail: [],
     };
     this.entries.set(threadId, entry);

@@ -197,6 +197,7 @@ export class Owner {
     const { said } = threadOf(owned);
     entry.certain = { ...NEW_THREAD, said, name: answer.thread.name ?? null };
     entry.hasMoreThanWords = owned.entry.hasMoreThanWords;
+    entry.mayAnswerTwice = owned.entry.mayAnswerTwice;
     const fork = this.#own(answer.thread.id, entry);
     fork.isLoaded = true;
     for (const [turnId, text] of owned.turns) fork.turns.set(turnId, text);

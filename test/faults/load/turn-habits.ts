@@ -36,12 +36,12 @@ export class TurnHabits {
   }
 
   /** Words that begin a turn or join one. @returns undefined if they were refused */
-  say(owned: Owned, text: string, kind: string, method: string, params: object = {}): Promise<Json> {
+  async say(owned: Owned, text: string, kind: string, method: string, params: object = {}): Promise<Json> {
     const said: Said = { kind: 'words', text: printOf(text), isAnswered: false };
-    return this.#asking.ask(owned, withSaid(owned.entry.certain, said), kind, method, {
-      input: asInput(text),
-      ...params,
-    });
+    const asked = { input: asInput(text), ...params };
+    const answer = await this.#asking.ask(owned, withSaid(owned.entry.certain, said), kind, method, asked);
+    if (answer === undefined) owned.entry.mayAnswerTwice = true;
+    return answer;
   }
 
   /** Puts an item into what the model reads, now and then while a turn runs. */

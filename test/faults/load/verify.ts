@@ -105,7 +105,8 @@ async function look(
   try {
     const { thread, readState } = await client.call('thread/read', { threadId: id, includeTurns: true });
     if (isArchived === undefined) return 'can be read, and is in no list';
-    const found = foundIn(thread, { isArchived, ...(await around(client, id, isArchived, readState, entry)) });
+    const shown = foundIn(thread, { isArchived, ...(await around(client, id, isArchived, readState, entry)) });
+    const found = entry.mayAnswerTwice ? shown : { ...shown, wrong: [...shown.wrong, ...shown.repeated] };
     return entry.hasMoreThanWords ? withRaw(found, thread, rawHistory(home, thread.path), entry) : found;
   } catch (error) {
     if (!(error instanceof RpcRefusal)) throw error;
