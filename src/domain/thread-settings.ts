@@ -127,10 +127,21 @@ export function restoredSettings(facts: SettingsFacts, defaults: ThreadSettings)
   };
 }
 
-/** The record of how a thread is run, unless its history says it already: then there is nothing to record. */
-export function settingsNews(threadId: string, facts: ThreadFacts, settings: ThreadSettings): readonly RolloutItem[] {
+/**
+ * The record of how a thread is run, unless its history says it already, and goes on saying it behind what comes before this
+ * record: then there is nothing to record.
+ */
+export function settingsNews(
+  threadId: string,
+  facts: ThreadFacts,
+  settings: ThreadSettings,
+  before: readonly RolloutItem[] = [],
+): readonly RolloutItem[] {
   const item = settingsAppliedItem(threadId, settings);
-  return said(facts) === said(withLine(facts, { timestamp: '', item })) ? [] : [item];
+  const timestamp = '';
+  const behind = before.reduce((sum, one) => withLine(sum, { timestamp, item: one }), facts);
+  const isSaid = (by: ThreadFacts): boolean => said(by) === said(withLine(by, { timestamp, item }));
+  return isSaid(facts) && isSaid(behind) ? [] : [item];
 }
 
 /** However either of Codex and Skein has spelled it. */

@@ -1,11 +1,12 @@
 import { overloaded } from '../domain/errors.ts';
 import { newUuid } from '../domain/ids.ts';
 import type { RolloutItem } from '../domain/rollout-line.ts';
-import { turnContextItem, type ThreadSettings } from '../domain/thread-settings.ts';
+import { turnContextItem } from '../domain/thread-settings.ts';
 import type { UserMessage } from '../domain/user-input.ts';
 import { shownItem } from './shown-item.ts';
 import type { TurnLog } from './turn-log.ts';
 import { userItem, userRecords } from './turn-records.ts';
+import type { TurnSetup } from './turn-setup.ts';
 
 /** Messages that steer a turn and that it has not taken up yet. */
 const MAX_WAITING = 64;
@@ -27,7 +28,7 @@ interface Waiting {
 
 /** What the user says in one turn: what waits to be taken up, what was said, and whether it has been answered. */
 export class TurnMessages {
-  readonly #settings: ThreadSettings;
+  readonly #setup: Pick<TurnSetup, 'settings' | 'nextSettings' | 'history'>;
   readonly #log: TurnLog;
   readonly #interrupted: AbortSignal;
   readonly #said: UserMessage[] = [];
@@ -38,8 +39,8 @@ export class TurnMessages {
   isUnanswered = false;
 
   /** @param interrupted aborted when nothing is to be taken up any more */
-  constructor(settings: ThreadSettings, log: TurnLog, interrupted: AbortSignal) {
-    this.#settings = settings;
+  constructor(setup: Pick<TurnSetup, 'settings' | 'nextSettings' | 'history'>, log: TurnLog, interrupted: AbortSignal) {
+    this.#setup = setup;
     this.#log = log;
     this.#interrupted = interrupted;
   }
@@ -57,11 +58,22 @@ export class TurnMessages {
     return { message, itemId: newUuid(), atMs: this.#log.now() };
   }
 
-  /** The records of a message; those of the first one say how the turn is run. @param news stands behind that */
-  recordsOf({ message, itemId, atMs }: Entering, news: readonly RolloutItem[] = []): readonly RolloutItem[] {
+  /** The records of a message; those of the first one say how the turn is run. */
+  recordsOf({ message, itemId, atMs }: Entering): readonly RolloutItem[] {
     const { turn } = this.#log;
-    const context = this.#said.length === 0 ? [turnContextItem(turn.turnId, this.#settings)] : [];
-    return [...context, ...news, ...userRecords(turn, message, itemId, atMs)];
+    const words = userRecords(turn, message, itemId, atMs);
+    if (this.#said.length > 0) return words;
+    const context = turnContextItem(turn.turnId, this.#setup.settings);
+    return [context, ...this.newsBehind([context]), ...words];
+  }
+
+  /**
+   * How the thread is run from the next turn on, if the history does not say it behind some records: what was changed since this
+   * turn began must not be undone by what says how this one is run (SET-15).
+   */
+  newsBehind(records: readonly RolloutItem[]): readonly RolloutItem[] {
+    const { settings, nextSettings = () => settings, history } = this.#setup;
+    return history.settingsNews(nextSettings(), records);
   }
 
   /** A message is recorded: everyone hears of it, and it is to be answered. */

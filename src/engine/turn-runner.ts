@@ -12,9 +12,6 @@ import { abortRecords, completeRecords, replacedRecords, startedRecord, unixSeco
 import type { TurnSetup } from './turn-setup.ts';
 import type { UserCommand } from './user-command.ts';
 
-/** How a turn begins that has no words. @param news how the thread is run, if that is news */
-const noWords = (news: readonly RolloutItem[]): readonly RolloutItem[] => news;
-
 /**
  * Runs one turn: records the user's words durably, streams the model's answer, and records how it ended. Steering cuts
  * the running answer off and asks the model again, unless the answer waits for a client: then it comes to its end
@@ -40,7 +37,7 @@ export class TurnRunner {
     const { signal } = this.#interrupted;
     this.#setup = setup;
     this.#log = new TurnLog(setup);
-    this.#messages = new TurnMessages(setup.settings, this.#log, signal);
+    this.#messages = new TurnMessages(setup, this.#log, signal);
     this.#calls = new ModelCalls(setup, this.#log);
     this.#commands = new TurnCommands(setup.settings.cwd, this.#log, signal, () => this.#wake());
     this.#begun = new Promise((resolve) => (this.#settleBegun = resolve));
@@ -90,7 +87,7 @@ export class TurnRunner {
       this.#messages.say(entering);
     };
     return this.#run(
-      (news) => this.#messages.recordsOf(entering, news),
+      () => this.#messages.recordsOf(entering),
       begun,
       () => this.#converse(),
     );
@@ -102,14 +99,18 @@ export class TurnRunner {
       this.#tellStarted(accepted);
       this.#commands.start(command);
     };
-    return this.#run(noWords, begun, () => this.#converse());
+    return this.#run(
+      () => this.#messages.newsBehind([]),
+      begun,
+      () => this.#converse(),
+    );
   }
 
   /** As {@link run}, for a turn that compacts the history. It takes no messages. */
   runCompaction(accepted: () => void): Promise<TurnOutcome> {
     this.#takesMessages = false;
     return this.#run(
-      noWords,
+      () => this.#messages.newsBehind([]),
       () => this.#tellStarted(accepted),
       async () => {
         await runCompaction(this.#setup, this.#log, this.#calls, this.#interrupted.signal);
@@ -167,21 +168,21 @@ export class TurnRunner {
   }
 
   /**
-   * @param words what it begins with, behind its marker; given the record of how the thread is run, if that is news
+   * @param words what it begins with, behind its marker
    * @param begun tells that it has
    * @param work what happens in it; returns what made it fail, if anything did
    */
   async #run(
-    words: (news: readonly RolloutItem[]) => readonly RolloutItem[],
+    words: () => readonly RolloutItem[],
     begun: () => void,
     work: () => Promise<string | null>,
   ): Promise<TurnOutcome> {
-    const { settings, history, model } = this.#setup;
+    const { model } = this.#setup;
     let failure: string | null = null;
     await this.#log.asOne(async () => {
       try {
         const marker = startedRecord(this.#log.turn, this.#startedAtMs, model.contextWindow);
-        await this.#log.store([marker, ...words(history.settingsNews(settings))]);
+        await this.#log.store([marker, ...words()]);
       } catch (error) {
         this.#end();
         throw error;

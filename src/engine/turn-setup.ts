@@ -12,8 +12,11 @@ import type { TokenCount, TokenUsage, TurnEvent } from './turn-events.ts';
 export interface TurnHistory {
   readonly historyMode: HistoryMode;
   append(items: readonly RolloutItem[], options?: AppendOptions): Promise<void>;
-  /** The record that the thread is run with these, unless one says so already. To be appended in the same breath. */
-  settingsNews(settings: ThreadSettings): readonly RolloutItem[];
+  /**
+   * The record that the thread is run with these, unless one says so already. To be appended in the same breath.
+   * @param before what is appended before it
+   */
+  settingsNews(settings: ThreadSettings, before?: readonly RolloutItem[]): readonly RolloutItem[];
   records(): AsyncIterable<RolloutLine>;
 }
 
@@ -22,6 +25,8 @@ export interface TurnSetup {
   readonly threadId: ThreadId;
   readonly turnId: string;
   readonly settings: ThreadSettings;
+  /** What the next turn is run with, as far as that is acknowledged. Default: what this one is. */
+  readonly nextSettings?: () => ThreadSettings;
   readonly history: TurnHistory;
   readonly model: ModelClient;
   /** Tokens of the thread so far. */

@@ -16,14 +16,21 @@ export interface RunSettingsOptions {
 export class RunSettings {
   readonly #options: RunSettingsOptions;
   #current: ThreadSettings;
+  #acknowledged: ThreadSettings;
 
   constructor(current: ThreadSettings, options: RunSettingsOptions) {
     this.#current = current;
+    this.#acknowledged = current;
     this.#options = options;
   }
 
   get current(): ThreadSettings {
     return this.#current;
+  }
+
+  /** Without a change that is still being recorded, and may be refused. */
+  get acknowledged(): ThreadSettings {
+    return this.#acknowledged;
   }
 
   /** The record that says them, unless the history does already. */
@@ -36,6 +43,7 @@ export class RunSettings {
     const changed = withOverrides(this.#current, overrides);
     if (changed === this.#current) return;
     this.#current = changed;
+    this.#acknowledged = changed;
     this.#options.tell({ type: 'settingsChanged', settings: changed });
   }
 
@@ -57,6 +65,7 @@ export class RunSettings {
         if (this.#current === changed) this.#current = before;
         throw error;
       }
+      this.#acknowledged = changed;
       accepted();
       if (changed !== before) tell({ type: 'settingsChanged', settings: changed });
     });

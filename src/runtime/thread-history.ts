@@ -21,8 +21,8 @@ export class StoredHistory implements TurnHistory {
     return this.#live.append(items, options);
   }
 
-  settingsNews(settings: ThreadSettings): readonly RolloutItem[] {
-    return settingsNews(this.#live.threadId, this.#live.facts, settings);
+  settingsNews(settings: ThreadSettings, before?: readonly RolloutItem[]): readonly RolloutItem[] {
+    return settingsNews(this.#live.threadId, this.#live.facts, settings, before);
   }
 
   records(): AsyncIterable<RolloutLine> {

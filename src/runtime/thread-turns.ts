@@ -246,6 +246,7 @@ export class ThreadTurns {
         threadId,
         turnId,
         settings: settings.current,
+        nextSettings: () => settings.acknowledged,
         history: writer.history,
         model,
         tokensBefore: this.#tokens,
