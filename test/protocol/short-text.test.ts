@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type * as z from 'zod';
 import { errorBodyOf } from '../../src/protocol/errors.ts';
+import { SETTINGS } from '../../src/protocol/params/config-params.ts';
 import { sectionCreate, sectionUpdate } from '../../src/protocol/params/organization-params.ts';
 import { parseParams } from '../../src/protocol/params/serde.ts';
 import {
@@ -30,7 +31,7 @@ const SHORT: readonly Place[] = [
   ...members('thread/start', threadStart, [...OVERRIDES, 'threadSource']),
   ...members('thread/resume', threadResume, OVERRIDES),
   ...members('thread/fork', threadFork, [...OVERRIDES, 'threadSource']),
-  ...members('thread/settings/update', threadSettingsUpdate, RUN),
+  ...members('thread/settings/update', threadSettingsUpdate, [...RUN, 'effort']),
   ['turn/settings/update model', turnSettingsUpdate, (text) => ({ threadId, turnId: 'x', model: text })],
   ...members('turn/start', turnStart, [...RUN, 'serviceTierForTurn']),
   ...members('threadSection/create', sectionCreate, ['name']),
@@ -74,6 +75,11 @@ it.each(SHORT)('PARAM-10 texts that are shown with each thread are short (%s)', 
   expect(said).toMatch(
     /^Invalid request: invalid value: string "x{900,1000}[^x]*, expected a string of at most 2000 characters$/,
   );
+});
+
+it.each(Object.entries(SETTINGS))('PARAM-10 so is what is chosen for threads to come (%s)', (_setting, schema) => {
+  expect(schema.safeParse('x'.repeat(2_000)).success).toBe(true);
+  expect(schema.safeParse('x'.repeat(2_001)).success).toBe(false);
 });
 
 it('PARAM-10 instructions are no longer than input', () => {

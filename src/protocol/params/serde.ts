@@ -62,8 +62,8 @@ export const boundedText = (most: number): z.ZodString =>
 /** A text that is shown with each thread, or is looked for in a list of names. */
 export const shortText = (): z.ZodString => boundedText(MOST_SHOWN_CHARACTERS);
 
-/** Not empty, or the sentence says so. */
-export const nonEmptyText = (sentence: string): z.ZodString => text().min(1, { error: `${VERBATIM}${sentence}` });
+/** Short, and not empty, or the sentence says so. */
+export const nonEmptyText = (sentence: string): z.ZodString => shortText().min(1, { error: `${VERBATIM}${sentence}` });
 
 export const flag = (): z.ZodBoolean => z.boolean({ error: `${EXPECTED}a boolean` });
 
